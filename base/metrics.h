@@ -1,0 +1,51 @@
+/*
+ * base/metrics.h - counters, gauges and histograms in Prometheus text format (version 0.0.4).
+ *
+ * A metric is a static variable in the file it belongs to; it registers itself on first use, and
+ * /metrics prints all that registered, sorted by name. Updating is one relaxed atomic addition;
+ * any thread. Names follow Prometheus' conventions: darter_<what>_<unit>[_total].
+ */
+#ifndef DARTER_BASE_METRICS_H
+#define DARTER_BASE_METRICS_H
+
+#include "base/text.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum dt_metric_kind { DT_COUNTER, DT_GAUGE, DT_HISTOGRAM };
+
+#define DT_METRIC_BUCKETS_MAX 16
+struct dt_metric {
+    const char *name;
+    const char *labels; /* "source=\"disk\"" or NULL; static. Same name, other labels: own variable */
+    const char *help;
+    enum dt_metric_kind kind;
+    const double *bounds; /* HISTOGRAM: upper bounds, ascending, ended by 0 */
+    _Atomic int64_t value; /* COUNTER, GAUGE; HISTOGRAM: sum in microunits */
+    _Atomic int64_t buckets[DT_METRIC_BUCKETS_MAX + 1];
+    _Atomic int is_registered;
+    struct dt_metric *next;
+};
+
+#define DT_DEFINE_COUNTER(var, metric_name, metric_labels, metric_help)                            \
+    struct dt_metric var = {.name = metric_name, .labels = metric_labels, .help = metric_help,     \
+                            .kind = DT_COUNTER}
+#define DT_DEFINE_GAUGE(var, metric_name, metric_labels, metric_help)                              \
+    struct dt_metric var = {.name = metric_name, .labels = metric_labels, .help = metric_help,     \
+                            .kind = DT_GAUGE}
+
+/* Makes a metric show up (as 0) before its first event. */
+void dt_metric_register(struct dt_metric *);
+void dt_metric_add(struct dt_metric *, int64_t delta);
+void dt_metric_set(struct dt_metric *, int64_t value);
+void dt_metric_observe(struct dt_metric *, double value); /* histograms */
+int64_t dt_metric_value(const struct dt_metric *);
+/* Upper bounds for request latencies: 1 ms ... 60 s. */
+extern const double dt_latency_bounds_s[];
+
+/* Appends everything registered. Values that live elsewhere (cache usage) are set as gauges by
+ * the caller just before. */
+void dt_metrics_print(struct dt_text *out);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * cache/reader.h - one reader of one blob, sealed or still being written.
+ *
+ *   OPEN -> (WAITING <-> READABLE) -> CLOSED
+ *
+ * A reader keeps its blob from being evicted. It belongs to one loop (or one thread); the blob's
+ * writer may live elsewhere. The last byte of a blob is never readable before the whole digest was
+ * verified here: so nobody can complete a blob that is not what it says.
+ */
+#ifndef DARTER_CACHE_READER_H
+#define DARTER_CACHE_READER_H
+
+#include "cache/cache.h"
+
+struct cache_reader;
+
+/* Opens a SEALED blob, or one that a writer in this process is filling. Does not touch the disk
+ * when the blob is already open; else one open(2). A PARTIAL blob without a writer: DT_ENOTFOUND.
+ * A sealed blob whose file is gone or has the wrong size: removed from the index, DT_ENOTFOUND. */
+int cache_reader_open(struct cache_reader **out, struct cache *, const struct dt_digest *,
+                      struct dt_err *);
+void cache_reader_close(struct cache_reader **);
+
+uint64_t cache_reader_size(const struct cache_reader *);
+bool cache_reader_is_sealed(const struct cache_reader *);
+int cache_reader_fd(const struct cache_reader *); /* borrowed; stays valid until close */
+
+/* Bytes readable from `off` now: > 0; 0 = not yet; negative: the writer gave up or the blob proved
+ * wrong (DT_EMISMATCH, DT_EUNAVAILABLE, ...): nothing more will come, err says why. */
+int64_t cache_reader_available(struct cache_reader *, uint64_t off, struct dt_err *);
+
+/* Asks for one call of fn(arg) on `loop` when cache_reader_available(off) may no longer be 0. Never
+ * from inside this call. One wait at a time; waiting again replaces the old. The call may come
+ * although nothing changed: ask again. Close cancels; no call comes after close when both run on
+ * `loop`. */
+void cache_reader_wait(struct cache_reader *, uint64_t off, struct dt_loop *loop, dt_loop_f fn,
+                       void *arg);
+
+/* Copies up to `len` bytes; for small blobs and tests (may block on the disk: workers only).
+ * Returns bytes read, or negative. */
+int64_t cache_reader_pread(struct cache_reader *, void *out, size_t len, uint64_t off,
+                           struct dt_err *);
+
+#endif
