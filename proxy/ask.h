@@ -1,0 +1,45 @@
+/*
+ * proxy/ask.h - one small question to an upstream, asked of its endpoints in order.
+ *
+ * HEAD or GET of something that fits in memory. Endpoints whose breaker is open are passed over;
+ * refused, reset, silent, 5xx and 429 mean the next one; a definite answer (2xx, 401, 403, 404, 405,
+ * 412 ...) ends it. A standby's 404 is not definite: it may lag behind the origin.
+ * Our own account is used where the endpoint has one (one retry with a fresh token after a 401),
+ * else the caller's Authorization travels as it came. All on the calling loop.
+ */
+#ifndef DARTER_PROXY_ASK_H
+#define DARTER_PROXY_ASK_H
+
+#include "proxy/proxy.h"
+
+struct proxy_ask;
+
+struct proxy_ask_opts {
+    struct proxy *proxy;
+    struct reg_upstream *upstream;
+    const char *method;         /* "GET" or "HEAD" */
+    const char *path;           /* "/v2/library/nginx/manifests/1.25" */
+    const char *repository;     /* for token scopes; NULL = none */
+    const char *accept;         /* NULL = none */
+    const char *authorization;  /* the caller's; NULL = anonymous */
+    size_t max_body_bytes;
+    uint64_t budget_ms;         /* over all endpoints */
+    /* Does the body satisfy? Called for a 200 of GET; negative = this endpoint lies or is broken:
+     * struck, and the next one is asked. NULL = anything goes. */
+    int (*check)(void *arg, const char *body, size_t len, struct dt_fetch *, struct dt_err *);
+};
+struct proxy_ask_answer {
+    struct dt_err err;          /* code 0: `status` is upstream's definite answer */
+    int status;
+    struct dt_fetch *fetch;     /* headers; NULL on error */
+    const char *body;
+    size_t len;
+    unsigned endpoint;          /* index of who answered */
+    uint64_t retry_after_ms;    /* the smallest one told, when err is DT_EBUSY */
+};
+/* done comes once, never from inside, unless cancelled; the answer is valid inside only. */
+typedef void (*proxy_ask_f)(void *arg, const struct proxy_ask_answer *);
+struct proxy_ask *proxy_ask_start(const struct proxy_ask_opts *, proxy_ask_f done, void *arg);
+void proxy_ask_cancel(struct proxy_ask **);
+
+#endif

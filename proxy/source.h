@@ -1,0 +1,86 @@
+/*
+ * proxy/source.h - where the bytes of a blob can come from. One interface for all kinds.
+ *
+ * An origin, a standby registry, and later a peer or a seed differ in how they are asked, not in
+ * how a task uses them: so falling back is a choice the planner makes, not a second code path.
+ *
+ *   source:  made by its kind -> fetch()* -> free()           (owned by one task, on its home loop)
+ *   fetch:   STARTED -> on_size? -> on_data* -> on_done        any -> cancel()
+ *
+ * A new kind: fill a `struct source_ops`, make its sources in proxy/task.c's attach, and give it a
+ * row in SOURCE_KINDS.
+ */
+#ifndef DARTER_PROXY_SOURCE_H
+#define DARTER_PROXY_SOURCE_H
+
+#include "base/digest.h"
+#include "base/loop.h"
+
+/*  kind          word in X-Darter-Source, logs and metrics */
+#define SOURCE_KINDS(X)                                                                            \
+    X(SOURCE_DISK, "disk")                                                                         \
+    X(SOURCE_PEER, "peer")                                                                         \
+    X(SOURCE_SEED, "seed")                                                                         \
+    X(SOURCE_MIRROR, "mirror")                                                                     \
+    X(SOURCE_ORIGIN, "origin")
+enum source_kind {
+#define X(name, word) name,
+    SOURCE_KINDS(X)
+#undef X
+        SOURCE_KIND_END
+};
+const char *source_kind_word(enum source_kind);
+
+struct source;
+struct source_fetch;
+
+/* What a fetch tells its caller, on the task's loop. Never from inside fetch() or cancel(). */
+struct source_sink_ops {
+    /* Once, before any data: how large the whole blob is. Return a negative code to refuse (the size
+     * contradicts what is known): on_done() follows with it. UINT64_MAX = the source cannot tell. */
+    int (*on_size)(void *arg, uint64_t blob_size);
+    /* Bytes in order from the asked offset. true = taken; false = paused, nothing taken: call
+     * ops->resume() later. */
+    bool (*on_data)(void *arg, const void *bytes, size_t len);
+    /* Exactly once unless cancelled; the fetch is freed when it returns. code 0: all asked bytes came. */
+    void (*on_done)(void *arg, const struct dt_err *err);
+};
+
+struct source_ops {
+    /* Asks for bytes [off, end) of the blob; end = UINT64_MAX means to its end. Errors: none; a
+     * failure arrives as on_done(). */
+    struct source_fetch *(*fetch)(struct source *, uint64_t off, uint64_t end,
+                                  const struct source_sink_ops *, void *arg);
+    void (*resume)(struct source_fetch *);
+    void (*cancel)(struct source_fetch **); /* no callback follows; legal inside callbacks */
+    /* Wrong bytes came from here: remember it wherever this kind keeps its health. */
+    void (*strike)(struct source *);
+    /* May it be asked now? (breaker closed, ticket valid, ...) */
+    bool (*is_ready)(struct source *, uint64_t now_ms);
+    void (*free)(struct source **); /* after all its fetches ended */
+};
+
+/* First member of every kind's own struct. */
+struct source {
+    const struct source_ops *ops;
+    enum source_kind kind;
+    char name[96];            /* for logs and /v1/tasks: "https://harbor.test" */
+    unsigned order;           /* smaller is asked first */
+    /* kept by the task */
+    unsigned n_active;        /* fetches running now */
+    unsigned failures;        /* in this task, in a row */
+    uint64_t retry_at_ms;     /* not before */
+    uint64_t bytes;           /* delivered to this task */
+    bool is_excluded;         /* refused us for good, or lied */
+};
+
+/* The registry kind: an endpoint of an upstream, read with the credentials of the caller who asked
+ * (or our own, where the config says so). Copies its strings. */
+struct proxy;
+struct reg_upstream;
+struct reg_endpoint;
+struct source *source_registry_new(struct proxy *, struct reg_upstream *, struct reg_endpoint *,
+                                   const char *repository, const struct dt_digest *,
+                                   const char *authorization);
+
+#endif
