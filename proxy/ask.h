@@ -22,6 +22,10 @@ struct proxy_ask_opts {
     const char *repository;     /* for token scopes; NULL = none */
     const char *accept;         /* NULL = none */
     const char *authorization;  /* the caller's; NULL = anonymous */
+    /* Use an endpoint's configured account instead of the caller's header. Never set for a question
+     * that decides what a caller may read, unless the whole upstream is ours to show
+     * (reg_upstream.own_credentials): our account's rights are not his. */
+    bool may_use_account;
     size_t max_body_bytes;
     uint64_t budget_ms;         /* over all endpoints */
     /* Does the body satisfy? Called for a 200 of GET; negative = this endpoint lies or is broken:
