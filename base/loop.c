@@ -1,0 +1,451 @@
+/*
+ * base/loop.c - one thread per event loop: messages, timers, watches; h2o's evloop underneath.
+ *
+ *   h2o_evloop_t                 polls; everything below is a socket or a receiver on it
+ *     +- h2o_multithread queue   dt_loop_post(): a list under a mutex and an eventfd
+ *     +- timerfd -> heap         dt_timer: one descriptor for all timers of the loop
+ *     +- watches                 foreign descriptors (the HTTP client's nested epoll)
+ *
+ * Why not h2o's own timeouts: each h2o_timeout_t is a list of one fixed duration driven by the
+ * wall clock; a clock that steps back would freeze it. Ours are monotonic and of any length, and
+ * they fire from a socket callback, where every h2o call is legal (a call made between two rounds
+ * can leave its completion unnoticed until the next event).
+ *
+ * Threads: a loop's fields belong to its thread, except `receiver` (posting is thread-safe) and
+ * `is_running`. Before start and after stop they belong to main.
+ */
+#include "base/loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <h2o.h>
+
+#include "base/log.h"
+#include "base/loop_priv.h"
+#include "base/mem.h"
+
+#if H2O_USE_LIBUV
+#error "h2o's headers are set up for libuv: compile with -DH2O_USE_LIBUV=0"
+#endif
+
+#define LOOP_MAGIC     0x6c6f6f70u
+#define LOOP_COUNT_MAX 256
+
+struct dt_watch {
+    h2o_socket_t *sock; /* owned; its descriptor is not */
+    dt_loop_f readable;
+    void *arg;
+};
+
+struct message {
+    h2o_multithread_message_t super; /* first: h2o hands it back */
+    dt_loop_f fn;
+    void *arg;
+};
+
+struct dt_loop {
+    unsigned magic;
+    unsigned index;
+    h2o_evloop_t *h2o;              /* owned */
+    h2o_multithread_queue_t *queue; /* owned */
+    h2o_multithread_receiver_t receiver;
+    pthread_t thread;
+    _Atomic bool is_running;
+    bool is_leaving;    /* leave after this round */
+    bool is_discarding; /* being freed: messages are dropped, not run */
+
+    int timer_fd;                 /* owned */
+    struct dt_watch *timer_watch; /* owned */
+    struct dt_timer **heap;       /* owned array; [1..n_timers], least due_ms at [1] */
+    unsigned n_timers, heap_capacity;
+    uint64_t alarm_ms;  /* what timer_fd is set to; UINT64_MAX = not set */
+    uint64_t firing_ms; /* while timers fire: up to where; else 0 */
+};
+
+struct dt_loops {
+    unsigned n;
+    struct dt_loop *loop; /* owned array */
+};
+
+static __thread struct dt_loop *current_loop;
+
+/* ---- clocks ---- */
+
+static uint64_t clock_us(clockid_t id)
+{
+    struct timespec ts;
+
+    DT_ASSERT(clock_gettime(id, &ts) == 0);
+    return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+}
+
+uint64_t dt_wall_ms(void)
+{
+    return clock_us(CLOCK_REALTIME) / 1000u;
+}
+
+uint64_t dt_mono_us(void)
+{
+    return clock_us(CLOCK_MONOTONIC);
+}
+
+/* ---- messages ---- */
+
+static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    struct dt_loop *loop = H2O_STRUCT_FROM_MEMBER(struct dt_loop, receiver, receiver);
+
+    while (!h2o_linklist_is_empty(messages)) {
+        struct message *message = H2O_STRUCT_FROM_MEMBER(struct message, super.link, messages->next);
+        h2o_linklist_unlink(&message->super.link);
+        if (!loop->is_discarding)
+            message->fn(message->arg);
+        free(message);
+    }
+}
+
+void dt_loop_post(struct dt_loop *loop, dt_loop_f fn, void *arg)
+{
+    struct message *message = dt_new(struct message);
+
+    DT_ASSERT(loop->magic == LOOP_MAGIC);
+    message->fn = fn;
+    message->arg = arg;
+    h2o_multithread_send_message(&loop->receiver, &message->super);
+}
+
+void dt_loop_defer(dt_loop_f fn, void *arg)
+{
+    DT_ASSERT(current_loop != NULL);
+    dt_loop_post(current_loop, fn, arg);
+}
+
+/* ---- watches ---- */
+
+static void on_watch_readable(h2o_socket_t *sock, const char *err)
+{
+    struct dt_watch *watch = sock->data;
+
+    (void)err; /* h2o does not read this descriptor, so it has no error to tell */
+    watch->readable(watch->arg); /* may free the watch */
+}
+
+struct dt_watch *dt_loop_watch_fd(struct dt_loop *loop, int fd, dt_loop_f readable, void *arg)
+{
+    struct dt_watch *watch = dt_new(struct dt_watch);
+
+    dt_loop_assert_mine(loop);
+    watch->readable = readable;
+    watch->arg = arg;
+    watch->sock = h2o_evloop_socket_create(loop->h2o, fd, H2O_SOCKET_FLAG_DONT_READ);
+    watch->sock->data = watch;
+    h2o_socket_read_start(watch->sock, on_watch_readable);
+    return watch;
+}
+
+void dt_loop_unwatch(struct dt_watch **watch)
+{
+    h2o_socket_export_t export;
+
+    if (*watch == NULL)
+        return;
+    h2o_socket_read_stop((*watch)->sock);
+    /* h2o_socket_close() would close the caller's descriptor; export unregisters it and leaves it
+     * open. */
+    DT_ASSERT(h2o_socket_export((*watch)->sock, &export) == 0);
+    h2o_buffer_dispose(&export.input);
+    dt_free(watch);
+}
+
+/* ---- timers: a binary heap, its least element mirrored in one timerfd ---- */
+
+static void heap_put(struct dt_loop *loop, unsigned i, struct dt_timer *timer)
+{
+    loop->heap[i] = timer;
+    timer->heap_index = i;
+}
+
+static void heap_up(struct dt_loop *loop, unsigned i)
+{
+    struct dt_timer *timer = loop->heap[i];
+
+    for (; i > 1 && timer->due_ms < loop->heap[i / 2]->due_ms; i /= 2)
+        heap_put(loop, i, loop->heap[i / 2]);
+    heap_put(loop, i, timer);
+}
+
+static void heap_down(struct dt_loop *loop, unsigned i)
+{
+    struct dt_timer *timer = loop->heap[i];
+
+    for (unsigned child; (child = 2 * i) <= loop->n_timers; i = child) {
+        if (child < loop->n_timers && loop->heap[child + 1]->due_ms < loop->heap[child]->due_ms)
+            child++;
+        if (timer->due_ms <= loop->heap[child]->due_ms)
+            break;
+        heap_put(loop, i, loop->heap[child]);
+    }
+    heap_put(loop, i, timer);
+}
+
+static void heap_remove(struct dt_loop *loop, struct dt_timer *timer)
+{
+    unsigned i = timer->heap_index;
+    struct dt_timer *last = loop->heap[loop->n_timers--];
+
+    timer->heap_index = 0;
+    if (last == timer)
+        return;
+    heap_put(loop, i, last);
+    heap_up(loop, i);
+    heap_down(loop, last->heap_index);
+}
+
+/* The alarm only moves forward to an earlier time; one that comes too early costs an empty round,
+ * which is cheaper than a system call for each of the many timers that are moved and never fire. */
+static void alarm_update(struct dt_loop *loop)
+{
+    uint64_t due_ms = loop->n_timers > 0 ? loop->heap[1]->due_ms : UINT64_MAX;
+    struct itimerspec spec = {0};
+
+    if (due_ms >= loop->alarm_ms)
+        return;
+    loop->alarm_ms = due_ms;
+    due_ms = due_ms > 0 ? due_ms : 1; /* 0 would disarm */
+    spec.it_value.tv_sec = (time_t)(due_ms / 1000u);
+    spec.it_value.tv_nsec = (long)(due_ms % 1000u) * 1000000L;
+    DT_ASSERT(timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) == 0);
+}
+
+static void on_alarm(void *arg)
+{
+    struct dt_loop *loop = arg;
+    uint64_t n_expired;
+
+    DT_ASSERT(loop->magic == LOOP_MAGIC);
+    if (read(loop->timer_fd, &n_expired, sizeof n_expired) < 0)
+        DT_ASSERT(errno == EAGAIN); /* moved between the poll and now */
+    loop->alarm_ms = UINT64_MAX;
+    loop->firing_ms = dt_loop_now_ms(loop);
+    while (loop->n_timers > 0 && loop->heap[1]->due_ms <= loop->firing_ms) {
+        struct dt_timer *timer = loop->heap[1];
+        heap_remove(loop, timer);
+        timer->fn(timer->arg); /* may free the timer */
+    }
+    loop->firing_ms = 0;
+    alarm_update(loop);
+}
+
+void dt_timer_init(struct dt_timer *timer, struct dt_loop *loop, dt_loop_f fn, void *arg)
+{
+    *timer = (struct dt_timer){.loop = loop, .fn = fn, .arg = arg};
+}
+
+void dt_timer_set(struct dt_timer *timer, uint64_t delay_ms)
+{
+    struct dt_loop *loop = timer->loop;
+    /* Rounded up: a timer may come late, never early. */
+    uint64_t now_ms = (dt_mono_us() + 999u) / 1000u;
+
+    dt_loop_assert_mine(loop);
+    dt_timer_clear(timer);
+    timer->due_ms = delay_ms < UINT64_MAX / 2 ? now_ms + delay_ms : UINT64_MAX / 2;
+    /* A callback that sets its own timer to 0 must not keep on_alarm() going for ever. */
+    if (timer->due_ms <= loop->firing_ms)
+        timer->due_ms = loop->firing_ms + 1;
+    if (loop->n_timers + 1 >= loop->heap_capacity) {
+        loop->heap_capacity = loop->heap_capacity > 0 ? 2 * loop->heap_capacity : 64;
+        loop->heap = dt_realloc(loop->heap, loop->heap_capacity * sizeof *loop->heap);
+    }
+    heap_put(loop, ++loop->n_timers, timer);
+    heap_up(loop, loop->n_timers);
+    if (loop->firing_ms == 0)
+        alarm_update(loop);
+}
+
+void dt_timer_clear(struct dt_timer *timer)
+{
+    if (timer->heap_index == 0)
+        return;
+    dt_loop_assert_mine(timer->loop);
+    heap_remove(timer->loop, timer);
+}
+
+bool dt_timer_is_armed(const struct dt_timer *timer)
+{
+    return timer->heap_index != 0;
+}
+
+/* ---- life ---- */
+
+static int loop_init(struct dt_loop *loop, unsigned index, struct dt_err *err)
+{
+    loop->magic = LOOP_MAGIC;
+    loop->index = index;
+    loop->alarm_ms = UINT64_MAX;
+    loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (loop->timer_fd < 0)
+        return dt_err_errno(err, DT_EIO, errno, "cannot make a timer for loop %u", index);
+    loop->h2o = h2o_evloop_create();
+    loop->queue = h2o_multithread_create_queue(loop->h2o);
+    h2o_multithread_register_receiver(loop->queue, &loop->receiver, on_messages);
+    loop->timer_watch = dt_loop_watch_fd(loop, loop->timer_fd, on_alarm, loop);
+    return 0;
+}
+
+static void loop_fini(struct dt_loop *loop)
+{
+    if (loop->h2o != NULL) {
+        loop->is_discarding = true;
+        while (!h2o_linklist_is_empty(&loop->receiver._messages) ||
+               h2o_linklist_is_linked(&loop->receiver._link))
+            (void)h2o_evloop_run(loop->h2o, 0);
+        dt_loop_unwatch(&loop->timer_watch);
+        h2o_multithread_unregister_receiver(loop->queue, &loop->receiver);
+        h2o_multithread_destroy_queue(loop->queue);
+        h2o_evloop_destroy(loop->h2o);
+    }
+    dt_close(&loop->timer_fd);
+    dt_free(&loop->heap);
+    loop->magic = 0;
+}
+
+int dt_loops_new(struct dt_loops **out, unsigned n, struct dt_err *err)
+{
+    struct dt_loops *loops = dt_new(struct dt_loops);
+    int rc;
+
+    DT_ASSERT(n > 0 && n <= LOOP_COUNT_MAX);
+    loops->loop = dt_new_array(struct dt_loop, n);
+    for (loops->n = 0; loops->n < n; loops->n++)
+        if ((rc = loop_init(&loops->loop[loops->n], loops->n, err)) < 0)
+            goto out;
+    *out = loops;
+    loops = NULL;
+    rc = 0;
+out:
+    dt_loops_free(&loops);
+    return rc;
+}
+
+static void *loop_main(void *arg)
+{
+    struct dt_loop *loop = arg;
+    char name[16];
+
+    current_loop = loop;
+    (void)snprintf(name, sizeof name, "loop%u", loop->index);
+    dt_log_thread_name(name);
+    (void)pthread_setname_np(pthread_self(), name); /* for people with top -H; no harm without */
+    while (!loop->is_leaving)
+        (void)h2o_evloop_run(loop->h2o, INT32_MAX); /* -1 = interrupted: go round again */
+    current_loop = NULL;
+    return NULL;
+}
+
+static void leave(void *arg)
+{
+    ((struct dt_loop *)arg)->is_leaving = true;
+}
+
+int dt_loops_start(struct dt_loops *loops, struct dt_err *err)
+{
+    sigset_t all, before;
+    int rc = 0;
+
+    /* A client that hangs up is a return value of write(), not the end of the process; all other
+     * signals are main's. */
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (unsigned i = 0; i < loops->n && rc == 0; i++) {
+        struct dt_loop *loop = &loops->loop[i];
+        atomic_store(&loop->is_running, true);
+        rc = pthread_create(&loop->thread, NULL, loop_main, loop);
+        if (rc != 0)
+            atomic_store(&loop->is_running, false);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc == 0)
+        return 0;
+    dt_loops_stop(loops);
+    return dt_err_errno(err, DT_EIO, rc, "cannot start a loop's thread");
+}
+
+void dt_loops_stop(struct dt_loops *loops)
+{
+    DT_ASSERT(current_loop == NULL);
+    for (unsigned i = 0; i < loops->n; i++)
+        if (atomic_load(&loops->loop[i].is_running))
+            dt_loop_post(&loops->loop[i], leave, &loops->loop[i]);
+    for (unsigned i = 0; i < loops->n; i++) {
+        if (!atomic_load(&loops->loop[i].is_running))
+            continue;
+        DT_ASSERT(pthread_join(loops->loop[i].thread, NULL) == 0);
+        atomic_store(&loops->loop[i].is_running, false);
+    }
+}
+
+void dt_loops_free(struct dt_loops **loops)
+{
+    if (*loops == NULL)
+        return;
+    for (unsigned i = 0; i < (*loops)->n; i++) {
+        DT_ASSERT(!atomic_load(&(*loops)->loop[i].is_running));
+        loop_fini(&(*loops)->loop[i]);
+    }
+    free((*loops)->loop);
+    dt_free(loops);
+}
+
+/* ---- questions ---- */
+
+unsigned dt_loops_count(const struct dt_loops *loops)
+{
+    return loops->n;
+}
+
+struct dt_loop *dt_loops_at(struct dt_loops *loops, unsigned index)
+{
+    DT_ASSERT(index < loops->n);
+    return &loops->loop[index];
+}
+
+struct dt_loop *dt_loops_home(struct dt_loops *loops, uint64_t hash)
+{
+    return &loops->loop[hash % loops->n];
+}
+
+struct dt_loop *dt_loop_current(void)
+{
+    return current_loop;
+}
+
+unsigned dt_loop_index(const struct dt_loop *loop)
+{
+    return loop->index;
+}
+
+void dt_loop_assert_mine(const struct dt_loop *loop)
+{
+    DT_ASSERT(loop->magic == LOOP_MAGIC);
+    DT_ASSERT(current_loop == loop || !atomic_load(&loop->is_running));
+}
+
+uint64_t dt_loop_now_ms(struct dt_loop *loop)
+{
+    (void)loop;
+    return dt_mono_us() / 1000u;
+}
+
+void *dt_loop_h2o(struct dt_loop *loop)
+{
+    return loop->h2o;
+}
