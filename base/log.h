@@ -20,6 +20,9 @@ enum dt_log_format { DT_LOG_KV, DT_LOG_JSON };
 void dt_log_start(int fd, enum dt_log_level, enum dt_log_format);
 /* Writes what is queued and stops the thread. */
 void dt_log_stop(void);
+/* Writes what is queued on the calling thread, if that is possible within a second or so: the last
+ * act before an abort. */
+void dt_log_flush(void);
 void dt_log_set_level(enum dt_log_level);
 int dt_log_level_parse(enum dt_log_level *out, const char *text, struct dt_err *err);
 /* Names the calling thread in its lines ("loop0", "pool2"); at most 15 characters. */
