@@ -1,0 +1,205 @@
+"""tests/lib/proxy.py - starts, asks and stops the daemon under test.
+
+    with Darter({"test.local": [origin.url]}) as darter:
+        response = darter.get("/v2/library/web/manifests/latest?ns=test.local")
+
+Every daemon has a folder of its own (cache, log) and free ports. stop() demands that it ends with
+status 0 after SIGTERM and that no sanitizer had anything to say; so does leaving the `with` block.
+The first upstream is the default one, so tests may leave `ns` out.
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+from lib import wire
+
+READY_LIMIT_S = 30
+STOP_LIMIT_S = 30
+SANITIZER = re.compile(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|"
+                       r"SUMMARY: \w*Sanitizer|assertion failed)")
+
+
+def binary_folder():
+    here = os.path.dirname(os.path.abspath(__file__))
+    return os.environ.get("DARTER_BIN") or os.path.join(here, "../../build/bin")
+
+
+def is_instrumented():
+    """Sanitizer builds are slower; limits of time may look here."""
+    return "asan" in binary_folder() or "tsan" in binary_folder()
+
+
+def wait_until(condition, what, limit_s=20):
+    """Asks until the condition is true; returns its value."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {limit_s} s for {what}")
+        time.sleep(0.01)  # the pace of asking, not a guess of when
+
+
+class Darter:
+    def __init__(self, upstreams, options=(), folder=None, config=None, env=None, cache_max="1GiB",
+                 listen="127.0.0.1:0"):
+        """upstreams: name -> [endpoint URLs in order]. options: more flags. config: YAML text."""
+        self.upstreams = upstreams
+        self.options = list(options)
+        self.owns_folder = folder is None
+        self.folder = folder or tempfile.mkdtemp(prefix="darter-")
+        self.cache = os.path.join(self.folder, "cache")
+        self.config = config
+        self.env = env or {}
+        self.cache_max = cache_max
+        self.listen = listen
+        self.process = None
+        self.log = ""             # all that it said on stderr, of every start
+        self.address = self.admin = self.peer = None
+        self.reader = None
+
+    # ---- life ----
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.clean_up()
+            raise
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None and self.process is not None:
+                self.stop()
+        finally:
+            if kind is not None:
+                print(f"--- the daemon's log\n{self.log[-6000:]}")
+            self.clean_up()
+
+    def clean_up(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+        if self.owns_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def arguments(self):
+        argv = [os.path.join(binary_folder(), "darter-proxy"),
+                "--listen", self.listen, "--peer-listen", "127.0.0.1:0",
+                "--admin-listen", "127.0.0.1:0", "--cache-dir", self.cache,
+                "--cache-max", self.cache_max, "--log-level", "debug"]
+        config = os.path.join(self.folder, "darter.yaml")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(self.config or "# nothing set here\n")
+        argv += ["--config", config]
+        for name, urls in self.upstreams.items():
+            argv += ["--upstream", f"{name}={','.join(urls)}"]
+        if self.upstreams:
+            argv += ["--default-upstream", next(iter(self.upstreams))]
+        return argv + self.options
+
+    def start(self):
+        self.process = subprocess.Popen(
+            self.arguments(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.folder,
+            env=dict(os.environ, **self.env), text=True, errors="replace")
+        seen = len(self.log)
+        self.reader = threading.Thread(target=self.read_log, args=(self.process.stderr,),
+                                       daemon=True)
+        self.reader.start()
+
+        def ready():
+            if self.process.poll() is not None:
+                self.reader.join()
+                raise AssertionError(f"the daemon ended with status {self.process.returncode} "
+                                     f"instead of serving:\n{self.log[-4000:]}")
+            return re.search(r"^.*\bready\b.*listen=.*$", self.log[seen:], re.M)
+
+        line = wait_until(ready, "the daemon to be ready", READY_LIMIT_S).group(0)
+        self.address = self.parse_address(line, "listen")
+        self.admin = self.parse_address(line, "admin")
+        self.peer = self.parse_address(line, "peer")
+        return self
+
+    @staticmethod
+    def parse_address(line, name):
+        match = re.search(rf'\b{name}="?([^\s"]+)', line)
+        if not match:
+            return None
+        if match.group(1).startswith("unix:"):
+            return match.group(1)[5:]
+        host, port = match.group(1).rsplit(":", 1)
+        return host, int(port)
+
+    def read_log(self, pipe):
+        for line in pipe:
+            self.log += line
+
+    def stop(self):
+        """SIGTERM; it must end cleanly."""
+        self.process.send_signal(signal.SIGTERM)
+        self.finish(0)
+
+    def kill(self):
+        """SIGKILL, as the kernel does when memory is short."""
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        self.process = None
+
+    def finish(self, expected_status):
+        try:
+            status = self.process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait()
+            raise AssertionError(f"the daemon did not end within {STOP_LIMIT_S} s:\n"
+                                 f"{self.log[-4000:]}") from None
+        finally:
+            self.reader.join()
+            self.process = None
+        assert status == expected_status, f"exit status {status}:\n{self.log[-6000:]}"
+        assert not SANITIZER.search(self.log), f"sanitizer report:\n{self.log[-8000:]}"
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def url(self):
+        return f"http://{self.address[0]}:{self.address[1]}"
+
+    # ---- asking ----
+
+    def fetch(self, method, target, headers=(), body=b"", **more):
+        return wire.fetch(self.address, method, target, headers, body, **more)
+
+    def get(self, target, headers=(), **more):
+        return self.fetch("GET", target, headers, **more)
+
+    def head(self, target, headers=(), **more):
+        return self.fetch("HEAD", target, headers, **more)
+
+    def connect(self, **more):
+        return wire.Connection(self.address, **more)
+
+    def ask_admin(self, target, method="GET", headers=(), body=b""):
+        return wire.fetch(self.admin, method, target, headers, body, host="localhost")
+
+    def metric(self, name):
+        """The sum of all samples of one metric (any labels)."""
+        text = self.ask_admin("/metrics").body.decode()
+        samples = re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? ([0-9.e+]+)$", text, re.M)
+        assert samples, f"no metric {name} in:\n{text}"
+        return sum(map(float, samples))
