@@ -44,10 +44,14 @@ struct proxy_options {
 };
 
 extern const struct dt_config_spec proxy_config_spec;
+#define PROXY_CONFIG_FILE "/etc/darter/darter-proxy.yaml"
 
 /* As dt_config_load(), plus: upstream flags merged over the file's list, docker.io as the default
  * when none is named, credentials read, bounds checked. */
 int proxy_options_load(struct proxy_options *, int argc, char **argv, struct dt_err *err);
 void proxy_options_fini(struct proxy_options *);
+/* Calls warn() for everything that is legal and yet probably a mistake. `text` is borrowed. */
+void proxy_options_warnings(const struct proxy_options *, void (*warn)(void *arg, const char *text),
+                            void *arg);
 
 #endif
