@@ -1,0 +1,335 @@
+/*
+ * registry-client/ref.c - names, references and request paths; see ref.h.
+ *
+ * A path is judged in three steps: decode (few escapes are legal), cut at slashes, look at the last
+ * segments. From the end, because a repository may be called "team/blobs" or "manifests/tags".
+ *
+ * A new kind of path: add it to enum reg_kind and to find_tail().
+ */
+#include "registry-client/ref.h"
+
+#include "base/text.h"
+#include "registry-client/host_priv.h"
+
+#include <string.h>
+
+#define PATH_MAX_BYTES 2048
+
+static bool is_lower_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+static bool is_alnum(char c)
+{
+    return is_lower_alnum(c) || (c >= 'A' && c <= 'Z');
+}
+
+/* Bytes of the separator at `text`: ".", "_", "__" or any run of "-". 0 = none. */
+static size_t separator_len(const char *text, size_t len)
+{
+    size_t n = 0;
+    if (len > 0 && text[0] == '.')
+        return 1;
+    if (len > 0 && text[0] == '_')
+        return len > 1 && text[1] == '_' ? 2 : 1;
+    while (n < len && text[n] == '-')
+        n++;
+    return n;
+}
+
+/* [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)* */
+static bool is_name_component(const char *text, size_t len)
+{
+    size_t i = 0;
+    for (;;) {
+        size_t start = i;
+        while (i < len && is_lower_alnum(text[i]))
+            i++;
+        if (i == start)
+            return false;
+        if (i == len)
+            return true;
+        size_t n = separator_len(text + i, len - i);
+        if (n == 0)
+            return false;
+        i += n;
+    }
+}
+
+bool reg_name_is_valid(const char *name, size_t len)
+{
+    if (len == 0 || len > REG_NAME_MAX)
+        return false;
+    for (;;) {
+        const char *slash = memchr(name, '/', len);
+        size_t n = slash == NULL ? len : (size_t)(slash - name);
+        if (!is_name_component(name, n))
+            return false;
+        if (slash == NULL)
+            return true;
+        name += n + 1;
+        len -= n + 1;
+    }
+}
+
+bool reg_tag_is_valid(const char *tag, size_t len)
+{
+    if (len == 0 || len > REG_TAG_MAX || tag[0] == '.' || tag[0] == '-')
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!is_alnum(tag[i]) && tag[i] != '_' && tag[i] != '.' && tag[i] != '-')
+            return false;
+    return true;
+}
+
+int reg_reference_parse(struct reg_reference *out, const char *text, size_t len, struct dt_err *err)
+{
+    *out = (struct reg_reference){.is_digest = memchr(text, ':', len) != NULL};
+    if (out->is_digest) {
+        int rc = dt_digest_parse(&out->digest, text, len, err);
+        if (rc < 0)
+            return rc;
+        (void)dt_digest_format(out->text, &out->digest); /* returns its first argument */
+        return 0;
+    }
+    if (!reg_tag_is_valid(text, len))
+        return dt_err_set(err, DT_EINVAL, "not a tag: 1 to %d of [a-zA-Z0-9._-], not led by . or -",
+                          REG_TAG_MAX);
+    memcpy(out->text, text, len);
+    out->text[len] = '\0';
+    return 0;
+}
+
+/* ---- images as people write them ----------------------------------------------------------------
+ */
+
+/* Docker's rule (distribution/reference, splitDockerDomain): the part before the first slash is a
+ * host if it could not be a repository's first component, or is "localhost". */
+static bool is_host_part(const char *text, size_t len)
+{
+    if (len == strlen("localhost") && memcmp(text, "localhost", len) == 0)
+        return true;
+    for (size_t i = 0; i < len; i++)
+        if (text[i] == '.' || text[i] == ':' || (text[i] >= 'A' && text[i] <= 'Z'))
+            return true;
+    return false;
+}
+
+static int split_host(struct reg_image *out, const char **rest, const char *text,
+                      struct dt_err *err)
+{
+    static const char HUB[] = "docker.io";
+    const char *slash = strchr(text, '/');
+
+    *rest = text;
+    if (slash == NULL || !is_host_part(text, (size_t)(slash - text))) {
+        memcpy(out->host, HUB, sizeof(HUB));
+        return 0;
+    }
+    if (reg_host_parse(out->host, text, (size_t)(slash - text), err) < 0)
+        return -DT_EINVAL;
+    if (strcmp(out->host, "index.docker.io") == 0)
+        memcpy(out->host, HUB, sizeof(HUB));
+    *rest = slash + 1;
+    return 0;
+}
+
+/* 64 hex digits alone name a local image by its id, never one in a registry. */
+static bool is_image_id(const char *text)
+{
+    return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+}
+
+static int parse_image_reference(struct reg_image *out, const char *tag, size_t tag_len,
+                                 const char *digest, struct dt_err *err)
+{
+    if (tag != NULL && !reg_tag_is_valid(tag, tag_len))
+        return dt_err_set(err, DT_EINVAL, "bad tag in image name");
+    if (digest == NULL)
+        return reg_reference_parse(&out->reference, tag == NULL ? "latest" : tag,
+                                   tag == NULL ? strlen("latest") : tag_len, err);
+    /* "name:tag@digest": the digest decides, the tag is for the reader. */
+    if (reg_reference_parse(&out->reference, digest, strlen(digest), err) < 0)
+        return -DT_EINVAL;
+    return out->reference.is_digest ? 0 : dt_err_set(err, DT_EINVAL, "no digest after '@'");
+}
+
+int reg_image_parse(struct reg_image *out, const char *text, struct dt_err *err)
+{
+    const char *rest = NULL;
+
+    *out = (struct reg_image){.host = ""};
+    if (is_image_id(text))
+        return dt_err_set(err, DT_EINVAL, "an image id is not an image name");
+    if (split_host(out, &rest, text, err) < 0)
+        return -DT_EINVAL;
+    size_t name_len = strcspn(rest, ":@");
+    const char *tag = rest[name_len] == ':' ? rest + name_len + 1 : NULL;
+    size_t tag_len = tag == NULL ? 0 : strcspn(tag, "@");
+    const char *at = tag == NULL ? rest + name_len : tag + tag_len;
+    if (parse_image_reference(out, tag, tag_len, *at == '@' ? at + 1 : NULL, err) < 0)
+        return -DT_EINVAL;
+
+    bool is_short = strcmp(out->host, "docker.io") == 0 && memchr(rest, '/', name_len) == NULL;
+    if (name_len > REG_NAME_MAX ||
+        !dt_text_print(out->repository, sizeof(out->repository), "%s%.*s",
+                       is_short ? "library/" : "", (int)name_len, rest) ||
+        !reg_name_is_valid(rest, name_len))
+        return dt_err_set(err, DT_EINVAL,
+                          "not a repository name (lower case letters, digits, "
+                          "separators; at most %d bytes)",
+                          REG_NAME_MAX);
+    return 0;
+}
+
+/* ---- request paths ------------------------------------------------------------------------------
+ */
+
+struct segment {
+    const char *text;
+    size_t len;
+};
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Only what clients really escape: unreserved characters (RFC 3986, 2.3) and the colon of a digest.
+ * An escaped slash, dot segment or control would mean one thing here and another upstream. */
+static bool decode(char out[PATH_MAX_BYTES + 1], size_t *out_len, const char *path, size_t len)
+{
+    size_t n = 0;
+    if (len > PATH_MAX_BYTES)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        char c = path[i];
+        if (c == '%') {
+            int high = i + 2 < len ? hex_value(path[i + 1]) : -1;
+            int low = i + 2 < len ? hex_value(path[i + 2]) : -1;
+            if (high < 0 || low < 0)
+                return false;
+            c = (char)(high << 4 | low);
+            if (!is_alnum(c) && memchr("-._~:", c, 5) == NULL)
+                return false;
+            i += 2;
+        } else if (c <= 0x20 || c >= 0x7f || strchr("?#\\\"<>^`{|}", c) != NULL) {
+            return false;
+        }
+        out[n++] = c;
+    }
+    out[n] = '\0';
+    *out_len = n;
+    return true;
+}
+
+/* No "." and "..", and nothing between two slashes but at the very end. */
+static bool segments_are_plain(const char *path)
+{
+    while (path != NULL) {
+        size_t n = strcspn(path, "/");
+        bool is_last = path[n] == '\0';
+        if ((n == 0 && !is_last) || (n == 1 && path[0] == '.') ||
+            (n == 2 && path[0] == '.' && path[1] == '.'))
+            return false;
+        path = is_last ? NULL : path + n + 1;
+    }
+    return true;
+}
+
+/* Takes the last segment off *head: "a/b/c" -> "a/b" and "c". */
+static struct segment pop_segment(struct segment *head)
+{
+    const char *slash = head->len == 0 ? NULL : memrchr(head->text, '/', head->len);
+    struct segment last = *head;
+    if (slash != NULL)
+        last = (struct segment){slash + 1, head->len - (size_t)(slash + 1 - head->text)};
+    head->len = slash == NULL ? 0 : (size_t)(slash - head->text);
+    return last;
+}
+
+static bool segment_is(struct segment s, const char *word)
+{
+    return s.len == strlen(word) && memcmp(s.text, word, s.len) == 0;
+}
+
+/* Which kind, and what is left as the repository's name. */
+static enum reg_kind find_tail(struct segment *name, struct segment *reference, struct segment path)
+{
+    *name = path;
+    *reference = pop_segment(name);
+    struct segment verb = pop_segment(name);
+    if (segment_is(verb, "manifests"))
+        return REG_MANIFEST;
+    if (segment_is(verb, "blobs"))
+        return segment_is(*reference, "uploads") ? REG_UPLOAD : REG_BLOB;
+    if (segment_is(verb, "referrers"))
+        return REG_REFERRERS;
+    if (segment_is(verb, "tags") && segment_is(*reference, "list"))
+        return REG_TAGS;
+    if (segment_is(verb, "uploads") && segment_is(pop_segment(name), "blobs"))
+        return REG_UPLOAD;
+    return REG_OTHER;
+}
+
+static int refuse(const char **code_out, const char *code, struct dt_err *err, const char *why)
+{
+    *code_out = code;
+    return dt_err_set(err, DT_EINVAL, "%s", why);
+}
+
+static int parse_target(struct reg_path *out, const char **code, struct segment path,
+                        struct dt_err *err)
+{
+    struct segment name, reference;
+
+    out->kind = find_tail(&name, &reference, path);
+    if (out->kind == REG_OTHER)
+        return 0;
+    if (!reg_name_is_valid(name.text, name.len))
+        return refuse(code, "NAME_INVALID", err, "not a repository name");
+    memcpy(out->repository, name.text, name.len);
+    out->repository[name.len] = '\0';
+    if (out->kind == REG_TAGS || out->kind == REG_UPLOAD)
+        return 0;
+    bool is_digest = out->kind != REG_MANIFEST || memchr(reference.text, ':', reference.len);
+    int rc = reg_reference_parse(&out->reference, reference.text, reference.len, err);
+    if (rc < 0)
+        *code = is_digest ? "DIGEST_INVALID" : "MANIFEST_INVALID";
+    else if (is_digest && !out->reference.is_digest)
+        return refuse(code, "DIGEST_INVALID", err, "a digest is needed here, not a tag");
+    return rc;
+}
+
+int reg_path_parse(struct reg_path *out, const char **registry_code, const char *path, size_t len,
+                   struct dt_err *err)
+{
+    static const char ROOT[] = "/v2/";
+    char decoded[PATH_MAX_BYTES + 1];
+    size_t decoded_len = 0;
+
+    *out = (struct reg_path){.kind = REG_PING};
+    *registry_code = NULL;
+    if (len == strlen("/v2") && memcmp(path, "/v2", len) == 0)
+        return 0;
+    if (len < strlen(ROOT) || memcmp(path, ROOT, strlen(ROOT)) != 0) {
+        *registry_code = "NAME_UNKNOWN";
+        return dt_err_set(err, DT_ENOTFOUND, "not below /v2/");
+    }
+    if (!decode(decoded, &decoded_len, path + strlen(ROOT), len - strlen(ROOT)) ||
+        !segments_are_plain(decoded))
+        return refuse(registry_code, "NAME_INVALID", err,
+                      "path is too long or has a byte, escape or dot segment that no name has");
+    if (decoded_len == 0)
+        return 0;
+    if (strcmp(decoded, "_catalog") == 0) {
+        out->kind = REG_CATALOG;
+        return 0;
+    }
+    return parse_target(out, registry_code, (struct segment){decoded, decoded_len}, err);
+}
