@@ -1,0 +1,67 @@
+/*
+ * proxy/admin_tasks.c - downloads that run now on the admin API.
+ *
+ * Tasks live on all loops: their snapshots are gathered by proxy_tasks_view(), which answers later.
+ */
+#include "base/mem.h"
+#include "proxy/admin_priv.h"
+#include "proxy/source.h"
+#include "proxy/task.h"
+
+/* A size that nobody has told yet is null, not 2^64-1. */
+static json_t *json_of_size(uint64_t size)
+{
+    return size == UINT64_MAX ? json_null() : json_integer((json_int_t)size);
+}
+
+static json_t *json_of_sources(const struct task_view *view)
+{
+    json_t *sources = json_array();
+    for (size_t i = 0; i < view->n_sources && i < TASK_SOURCES_SHOWN; i++)
+        (void)json_array_append_new(
+            sources, json_pack("{s:s, s:s, s:I, s:b}", "name", view->sources[i].name, "kind",
+                               source_kind_word((enum source_kind)view->sources[i].kind), "bytes",
+                               (json_int_t)view->sources[i].bytes, "excluded",
+                               view->sources[i].is_excluded));
+    return sources;
+}
+
+static json_t *json_of_kinds(const struct task_view *view)
+{
+    uint64_t bytes[SOURCE_KIND_END] = {0};
+    json_t *kinds = json_object();
+    for (size_t i = 0; i < view->n_sources && i < TASK_SOURCES_SHOWN; i++)
+        if (view->sources[i].kind >= 0 && view->sources[i].kind < SOURCE_KIND_END)
+            bytes[view->sources[i].kind] += view->sources[i].bytes;
+    for (int kind = 0; kind < SOURCE_KIND_END; kind++)
+        (void)json_object_set_new(kinds, source_kind_word((enum source_kind)kind),
+                                  json_integer((json_int_t)bytes[kind]));
+    return kinds;
+}
+
+static json_t *json_of_task(const struct task_view *view)
+{
+    json_t *json = json_pack(
+        "{s:o, s:s, s:o, s:I, s:I, s:i, s:i, s:o, s:o}", "digest", admin_json_digest(&view->digest),
+        "state", task_state_word(view->state), "size", json_of_size(view->size), "present_bytes",
+        (json_int_t)view->present_bytes, "rate_bytes_s", (json_int_t)view->rate_bytes_s, "clients",
+        (int)view->n_clients, "streams", (int)view->n_streams, "bytes_by_source",
+        json_of_kinds(view), "sources", json_of_sources(view));
+    admin_json_time(json, "started", view->started_ms);
+    return json;
+}
+
+static void on_views(void *arg, const struct task_view *views, size_t n)
+{
+    struct admin_call *call = arg;
+    json_t *tasks = json_array();
+    for (size_t i = 0; i < n; i++)
+        (void)json_array_append_new(tasks, json_of_task(&views[i]));
+    admin_answer_json(call, 200, json_pack("{s:o}", "tasks", tasks));
+    admin_call_finish(call);
+}
+
+void admin_get_tasks(struct admin_call *call)
+{
+    proxy_tasks_view(call->proxy, on_views, call);
+}
