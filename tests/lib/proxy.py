@@ -17,9 +17,11 @@ import threading
 import time
 
 from lib import wire
+from lib.image import ALL_MANIFEST_TYPES
 
 READY_LIMIT_S = 30
 STOP_LIMIT_S = 30
+ACCEPT_ALL = [("Accept", media_type) for media_type in ALL_MANIFEST_TYPES]
 SANITIZER = re.compile(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|"
                        r"SUMMARY: \w*Sanitizer|assertion failed)")
 
@@ -190,6 +192,25 @@ class Darter:
 
     def head(self, target, headers=(), **more):
         return self.fetch("HEAD", target, headers, **more)
+
+    def manifest(self, repo, ref, headers=(), method="GET", **more):
+        return self.fetch(method, f"/v2/{repo}/manifests/{ref}", [*headers, *ACCEPT_ALL], **more)
+
+    def blob(self, repo, digest, headers=(), method="GET", **more):
+        return self.fetch(method, f"/v2/{repo}/blobs/{digest}", headers, **more)
+
+    def pull(self, repo, ref, image, headers=()):
+        """What a runtime does: the tag, then all blobs. Every byte must be right."""
+        manifest = self.manifest(repo, ref, headers)
+        assert manifest.status == 200 and manifest.body == image.manifest, manifest
+        for digest, data in image.blobs.items():
+            blob = self.blob(repo, digest, headers)
+            assert blob.status == 200 and blob.is_complete and blob.body == data, blob
+        return manifest
+
+    def resident_bytes(self):
+        with open(f"/proc/{self.pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
     def connect(self, **more):
         return wire.Connection(self.address, **more)
