@@ -135,8 +135,10 @@ static int flag_next(struct config_flag *out, const struct config_reader *reader
     if (out->option == NULL) {
         out->option = option_find_negated(reader->spec->options, name, len);
         out->text = "false";
-        if (out->option == NULL || value != NULL)
+        if (out->option == NULL)
             return flag_unknown(reader, name, len);
+        if (value != NULL)
+            return dt_err_set(reader->err, DT_EINVAL, "--no-%s takes no value", out->option->name);
         return 0;
     }
     if (value == NULL && out->option->kind == DT_OPT_BOOL)

@@ -97,22 +97,22 @@ static int quantity_parse(uint64_t *out, const struct unit *units, const char *t
     return 0;
 }
 
-/* The largest unit that leaves a number of at least 1, with one decimal unless it is whole. */
+/* The largest unit that leaves a number of at least 1, with one decimal unless that is 0. */
 static void quantity_format(char out[24], const struct unit *units, const char *space,
                             uint64_t value)
 {
     const struct unit *best = NULL;
     for (const struct unit *unit = units; unit->name != NULL; unit++) {
-        /* Rounded to tenths, 1023.96 KiB would read "1024.0 KiB": that is the next unit's. */
+        /* Rounded to tenths, 1023.96 KiB would read "1024 KiB": that is the next unit's. */
         if (unit->is_printed && (best == NULL || (unsigned __int128)value * 20 + best->factor >=
                                                      (unsigned __int128)unit->factor * 20))
             best = unit;
     }
     DT_ASSERT(best != NULL);
     uint64_t tenths = (uint64_t)(((unsigned __int128)value * 10 + best->factor / 2) / best->factor);
-    bool fitted = value % best->factor == 0
-                      ? dt_text_print(out, 24, "%llu%s%s",
-                                      (unsigned long long)(value / best->factor), space, best->name)
+    bool fitted = tenths % 10 == 0
+                      ? dt_text_print(out, 24, "%llu%s%s", (unsigned long long)(tenths / 10), space,
+                                      best->name)
                       : dt_text_print(out, 24, "%llu.%llu%s%s", (unsigned long long)(tenths / 10),
                                       (unsigned long long)(tenths % 10), space, best->name);
     DT_ASSERT(fitted);
