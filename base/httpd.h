@@ -13,8 +13,8 @@
  * What the server guarantees to everybody behind it:
  *   - fairness: a connection sends at most HTTPD_SEND_BUDGET bytes per turn of the loop;
  *   - no waiting: file bytes not in the page cache are first read by the pool;
- *   - a client that takes no byte for `send_stall_ms` is cut off; a client that sends its request
- *     slower than `request_timeout_ms` too;
+ *   - a client that takes no byte for `send_stall_ms` is cut off; a client whose request, body
+ *     included, is not here `idle_timeout_ms` after the previous one ended, too;
  *   - header block, header count, body size and connections are limited;
  *   - malformed requests (two Hosts, unknown method, bare TLS bytes, ...) never reach the handler.
  */
@@ -40,8 +40,8 @@ struct dt_httpd_opts {
     dt_http_handler_f handler;
     void *arg;
     struct dt_pool *pool;         /* for cold reads; borrowed */
-    uint64_t idle_timeout_ms;     /* keep-alive and header read; default 120 s: Go clients drop at
-                                     30 or 90 s, and whoever closes first costs a race */
+    uint64_t idle_timeout_ms;     /* keep-alive, header and body read; default 120 s: Go clients drop
+                                     at 30 or 90 s, and whoever closes first costs a race */
     uint64_t send_stall_ms;       /* default 60 s */
     size_t max_header_bytes;      /* default 64 KiB -> 431 */
     size_t max_body_bytes;        /* default 64 KiB -> 413 */
@@ -71,7 +71,8 @@ const char *dt_http_target(const struct dt_http_req *);
 const char *dt_http_host(const struct dt_http_req *);   /* Host header, or the absolute-form's host */
 /* Repeated fields are joined with ", " (RFC 9110 5.3). NULL when absent. Name in lower case. */
 const char *dt_http_header(struct dt_http_req *, const char *lower_name);
-/* Every field in order; returns false at the end. For pass-through. */
+/* Every field in order, names in lower case; returns false at the end. For pass-through. Host,
+ * Content-Length, Transfer-Encoding, Expect and Upgrade are the server's business: not listed. */
 bool dt_http_header_at(struct dt_http_req *, size_t index, struct dt_header *out);
 const void *dt_http_body(const struct dt_http_req *, size_t *len);
 const char *dt_http_peer(const struct dt_http_req *);   /* "127.0.0.1:51234" or "unix" */
@@ -99,7 +100,9 @@ void dt_http_on_end(struct dt_http_req *,
                     void (*on_end)(void *arg, const struct dt_http_summary *), void *arg);
 
 /* Adds a response header (copied). Only before the reply. CR, LF and NUL are refused by assert:
- * whoever forwards a stranger's value checks it with dt_http_value_is_clean() first. */
+ * whoever forwards a stranger's value checks it with dt_http_value_is_clean() first. Framing and
+ * Date (Connection, Content-Length, Date, Keep-Alive, Transfer-Encoding, Upgrade) are written by
+ * the server: those names are ignored here. */
 void dt_http_add_header(struct dt_http_req *, const char *name, const char *value);
 void dt_http_add_headerf(struct dt_http_req *, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -113,7 +116,7 @@ void dt_http_reply_head(struct dt_http_req *, int status, uint64_t content_lengt
 /* What a body can give now. Either memory or a piece of a file. */
 struct dt_http_span {
     const void *mem;  /* valid until the next call of next() or end(); NULL = file */
-    int fd;           /* borrowed until end() */
+    int fd;           /* borrowed until end(); one number means one file for the whole body */
     uint64_t off;
     size_t len;       /* > 0 */
 };

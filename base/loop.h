@@ -23,7 +23,8 @@ typedef void (*dt_loop_f)(void *arg);
 /* `n` loops, not yet running. Errors: DT_EIO. */
 int dt_loops_new(struct dt_loops **out, unsigned n, struct dt_err *err);
 int dt_loops_start(struct dt_loops *, struct dt_err *err);
-/* Asks every loop to leave after its current round, joins the threads. From main only. */
+/* Asks every loop to leave after its current round, joins the threads. From main only. Messages
+ * posted before this call run; later ones may be dropped unrun. */
 void dt_loops_stop(struct dt_loops *);
 /* Only after stop. Objects still linked to a loop must have been closed by then. */
 void dt_loops_free(struct dt_loops **);
@@ -37,7 +38,7 @@ struct dt_loop *dt_loops_home(struct dt_loops *, uint64_t hash);
 struct dt_loop *dt_loop_current(void);
 unsigned dt_loop_index(const struct dt_loop *);
 void dt_loop_assert_mine(const struct dt_loop *);
-/* Monotonic milliseconds: cached for this round on the loop's own thread. */
+/* Monotonic milliseconds, as the timers count them. */
 uint64_t dt_loop_now_ms(struct dt_loop *);
 /* Wall clock, for what is stored or shown; monotonic microseconds for measuring. Any thread. */
 uint64_t dt_wall_ms(void);
@@ -46,7 +47,7 @@ uint64_t dt_mono_us(void);
 /* Runs fn(arg) on `loop`, exactly once, never from inside this call. Messages from one thread to
  * one loop keep their order. Any thread. */
 void dt_loop_post(struct dt_loop *, dt_loop_f fn, void *arg);
-/* As dt_loop_post() to the calling thread's own loop, without waking anybody. */
+/* As dt_loop_post() to the calling thread's own loop: fn runs in the next round. */
 void dt_loop_defer(dt_loop_f fn, void *arg);
 
 /* A timer lives inside its owner's struct. init -> (set | clear)* ; clear before freeing.
