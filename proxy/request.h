@@ -20,15 +20,15 @@ struct proxy_request {
     unsigned refs;
     struct proxy *proxy;
     struct dt_loop *loop;
-    struct dt_http_req *http;  /* NULL once it ended */
+    struct dt_http_req *http; /* NULL once it ended */
     struct proxy_route route;
-    char *authorization;       /* owned copy or NULL; wiped on free */
-    char *accept;              /* owned copy or NULL */
+    char *authorization; /* owned copy or NULL; wiped on free */
+    char *accept;        /* owned copy or NULL */
     bool is_head;
-    uint64_t id;               /* for log lines */
+    uint64_t id; /* for log lines */
     uint64_t began_us;
     /* for the access log and headers */
-    int source;                /* enum source_kind, -1 = none */
+    int source; /* enum source_kind, -1 = none */
     enum proxy_freshness freshness;
     /* what the handler of its kind holds; released by on_end before the request goes */
     void *job;

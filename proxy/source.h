@@ -36,20 +36,27 @@ struct source_fetch;
 
 /* What a fetch tells its caller, on the task's loop. Never from inside fetch() or cancel(). */
 struct source_sink_ops {
-    /* Once, before any data: how large the whole blob is. Return a negative code to refuse (the size
-     * contradicts what is known): on_done() follows with it. UINT64_MAX = the source cannot tell. */
+    /* Once, before any data: how large the whole blob is. Return a negative code to refuse (the
+     * size contradicts what is known): on_done() follows with it. UINT64_MAX = the source cannot
+     * tell. */
     int (*on_size)(void *arg, uint64_t blob_size);
     /* Bytes in order from the asked offset. true = taken; false = paused, nothing taken: call
-     * ops->resume() later. */
+     * ops->resume() later. A callee that cancels the fetch returns true. */
     bool (*on_data)(void *arg, const void *bytes, size_t len);
-    /* Exactly once unless cancelled; the fetch is freed when it returns. code 0: all asked bytes came. */
+    /* Exactly once unless cancelled; the fetch is freed when it returns. code 0: all asked bytes
+     * came. */
     void (*on_done)(void *arg, const struct dt_err *err);
 };
 
+/* Which bytes, and how long to wait for the first of them. */
+struct source_span {
+    uint64_t off, end;        /* [off, end); end = UINT64_MAX means to the blob's end */
+    uint64_t head_timeout_ms; /* short while another source stands ready, long for the last one */
+};
+
 struct source_ops {
-    /* Asks for bytes [off, end) of the blob; end = UINT64_MAX means to its end. Errors: none; a
-     * failure arrives as on_done(). */
-    struct source_fetch *(*fetch)(struct source *, uint64_t off, uint64_t end,
+    /* Starts a fetch; it cannot fail by itself: a failure arrives as on_done(). */
+    struct source_fetch *(*fetch)(struct source *, const struct source_span *,
                                   const struct source_sink_ops *, void *arg);
     void (*resume)(struct source_fetch *);
     void (*cancel)(struct source_fetch **); /* no callback follows; legal inside callbacks */
@@ -64,14 +71,15 @@ struct source_ops {
 struct source {
     const struct source_ops *ops;
     enum source_kind kind;
-    char name[96];            /* for logs and /v1/tasks: "https://harbor.test" */
-    unsigned order;           /* smaller is asked first */
+    char name[96];  /* for logs and /v1/tasks: "https://harbor.test" */
+    unsigned order; /* smaller is asked first */
     /* kept by the task */
-    unsigned n_active;        /* fetches running now */
-    unsigned failures;        /* in this task, in a row */
-    uint64_t retry_at_ms;     /* not before */
-    uint64_t bytes;           /* delivered to this task */
-    bool is_excluded;         /* refused us for good, or lied */
+    unsigned n_active;    /* fetches running now */
+    unsigned failures;    /* in this task, in a row */
+    uint64_t retry_at_ms; /* not before */
+    uint64_t bytes;       /* delivered to this task */
+    bool is_excluded;     /* refused us for good, or lied */
+    bool ignores_range;   /* answered a Range with the whole blob */
 };
 
 /* The registry kind: an endpoint of an upstream, read with the credentials of the caller who asked

@@ -3,11 +3,11 @@
  *
  *   NEW -> FETCHING -> VERIFYING -> DONE      any -> FAILED
  *
- * A task lives on its home loop (hash of the digest). Clients on other loops attach by message. Bytes
- * go from sources through the cache's writer into the part file; clients read the file at their own
- * pace with a cache reader, so a slow client never slows a fill, and a client that leaves never stops
- * one. Sources are tried in order and replaced in the middle of the blob, by Range.
- * A new state: add it to TASK_STATES, proxy/task.c and docs/architecture.md.
+ * A task lives on its home loop (hash of the digest). Clients on other loops attach by message.
+ * Bytes go from sources through the cache's writer into the part file; clients read the file at
+ * their own pace with a cache reader, so a slow client never slows a fill, and a client that leaves
+ * never stops one. Sources are tried in order and replaced in the middle of the blob, by Range. A
+ * new state: add it to TASK_STATES, proxy/task.c and docs/architecture.md.
  */
 #ifndef DARTER_PROXY_TASK_H
 #define DARTER_PROXY_TASK_H
@@ -32,8 +32,8 @@ const char *task_state_word(enum task_state);
 
 int proxy_tasks_new(struct proxy *, struct dt_err *err);
 void proxy_tasks_free(struct proxy *); /* after the loops stopped */
-/* Ends every task (partial blobs stay for a resume); done(arg) on the calling loop or thread-less via
- * post to `loop`. For shutdown. */
+/* Ends every task (partial blobs stay for a resume); done(arg) on the calling loop or thread-less
+ * via post to `loop`. For shutdown. */
 void proxy_tasks_abort_all(struct proxy *, struct dt_loop *loop, dt_loop_f done, void *arg);
 
 /* ---- a client's hold on a task ---- */
@@ -47,19 +47,20 @@ enum task_news {
 };
 struct task_event {
     enum task_news news;
-    uint64_t size;      /* of the blob, READABLE */
-    int source;         /* enum source_kind of who delivers */
+    uint64_t size; /* of the blob, READABLE */
+    int source;    /* enum source_kind of who delivers */
     struct dt_err err;
 };
 /* Comes on the attaching loop, never from inside; exactly one event, unless detached before. */
 typedef void (*task_event_f)(void *arg, const struct task_event *);
 
 struct task_wish {
-    struct reg_upstream *upstream; /* a way to the bytes: the caller was permitted to read this blob */
+    struct reg_upstream
+        *upstream; /* a way to the bytes: the caller was permitted to read this blob */
     const char *repository;
-    const char *authorization;     /* his; copied; NULL = anonymous */
-    uint64_t size;                 /* if known, else UINT64_MAX */
-    uint64_t off;                  /* first byte he wants: fetched first */
+    const char *authorization; /* his; copied; NULL = anonymous */
+    uint64_t size;             /* if known, else UINT64_MAX */
+    uint64_t off;              /* first byte he wants: fetched first */
 };
 struct task_ticket *proxy_task_attach(struct proxy *, const struct dt_digest *,
                                       const struct task_wish *, task_event_f event, void *arg);

@@ -1,0 +1,410 @@
+/*
+ * proxy/blob.c - answers GET and HEAD of a blob.
+ *
+ *   PERMIT -> (cached? -> REPLY) | ATTACH -> OPEN -> WAIT (first bytes) -> REPLY -> ENDED
+ *
+ * The response head goes out only when the first bytes are in hand: before it, every failure can
+ * still become a status the runtime falls back on; after it, all we can do is cut the connection
+ * short. Blobs up to `verify_first_bytes` wait for their digest: with the whole small blob in hand
+ * a wrong one is replaced before the client has seen a byte. Lives on the request's loop.
+ * Everything that waits holds a reference to the request.
+ */
+#define LOG_COMPONENT "blob"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cache/pieces.h"
+#include "cache/reader.h"
+#include "proxy/relay.h"
+#include "proxy/request.h"
+#include "proxy/task.h"
+
+#include <string.h>
+
+#define BLOB_MAGIC         0x626c6f62u
+#define BLOB_ATTACH_MAX    4 /* a fill that proved wrong is begun again; so do we */
+#define BLOB_CACHE_CONTROL "max-age=31536000, immutable" /* content-addressed: never changes */
+
+struct proxy_blob {
+    unsigned magic;
+    struct proxy_request *request; /* a counted reference */
+    struct task_ticket *ticket;    /* owned while attached */
+    struct cache_reader *reader;   /* owned */
+    struct dt_range range;
+    uint64_t first, len; /* what the answer carries */
+    uint64_t known_size; /* from the permit; UINT64_MAX = unknown */
+    struct dt_timer deadline;
+    unsigned n_attached;
+    bool is_waiting;         /* for the first bytes */
+    bool streams_unverified; /* waited long enough for the digest of a small blob */
+};
+
+static void attach(struct proxy_blob *blob);
+
+static const struct dt_digest *blob_digest(const struct proxy_blob *blob)
+{
+    return &blob->request->route.path.reference.digest;
+}
+
+/* ---- the end: whatever happened ---- */
+
+static void blob_end(void *arg, enum dt_http_end how)
+{
+    struct proxy_blob *blob = arg;
+    (void)how; /* the request logs it */
+    DT_ASSERT(blob->magic == BLOB_MAGIC);
+    blob->magic = 0;
+    dt_timer_clear(&blob->deadline);
+    cache_reader_close(&blob->reader);
+    proxy_task_detach(&blob->ticket);
+    proxy_request_unref(&blob->request);
+    free(blob);
+}
+
+/* May end the request, and so the blob, before it returns: always the last thing a caller does. */
+static void fail(struct proxy_blob *blob, const struct dt_err *err, const char *registry_code)
+{
+    dt_timer_clear(&blob->deadline);
+    blob->is_waiting = false;
+    proxy_request_fail(blob->request, err, registry_code);
+}
+
+/* ---- the body: a cache reader at the client's pace ---- */
+
+static void wake_body(void *arg)
+{
+    struct proxy_blob *blob = arg;
+    DT_ASSERT(blob->magic == BLOB_MAGIC);
+    dt_http_body_wake(blob->request->http);
+}
+
+static enum dt_http_next body_next(void *arg, uint64_t off, size_t max_len,
+                                   struct dt_http_span *span)
+{
+    struct proxy_blob *blob = arg;
+    struct dt_err err = {0};
+    uint64_t at = blob->first + off;
+    int64_t n = cache_reader_available(blob->reader, at, &err);
+    if (n < 0) {
+        char name[13];
+        dt_log_warn("body_cut", "request=%llu blob=%s at=%llu code=%s reason=%s",
+                    (unsigned long long)blob->request->id, dt_digest_short(name, blob_digest(blob)),
+                    (unsigned long long)at, dt_code_name(err.code), DT_LOG_Q(err.msg));
+        return DT_HTTP_FAIL;
+    }
+    if (n == 0) {
+        cache_reader_wait(blob->reader, at, blob->request->loop, wake_body, blob);
+        return DT_HTTP_WAIT;
+    }
+    uint64_t len = (uint64_t)n < max_len ? (uint64_t)n : max_len;
+    uint64_t left = blob->len - off;
+    *span = (struct dt_http_span){
+        .fd = cache_reader_fd(blob->reader), .off = at, .len = (size_t)(len < left ? len : left)};
+    return DT_HTTP_SPAN;
+}
+
+/* The request's end releases the blob; the body itself holds nothing more. */
+static void body_end(void *arg, enum dt_http_end how)
+{
+    (void)arg;
+    (void)how;
+}
+
+static const struct dt_http_body_ops BODY_OPS = {body_next, body_end};
+
+/* ---- the head ---- */
+
+static void add_blob_headers(struct proxy_request *request)
+{
+    char text[DT_DIGEST_TEXT_MAX];
+    dt_digest_format(text, &request->route.path.reference.digest);
+    proxy_request_add_common_headers(request);
+    dt_http_add_header(request->http, "Content-Type", "application/octet-stream");
+    dt_http_add_header(request->http, "Docker-Content-Digest", text);
+    dt_http_add_headerf(request->http, "ETag", "\"%s\"", text);
+    dt_http_add_header(request->http, "Accept-Ranges", "bytes");
+    dt_http_add_header(request->http, "Cache-Control", BLOB_CACHE_CONTROL);
+}
+
+/* Does the validator name this digest? Quoted, as our ETag is, or bare, as Harbor sends it. */
+static bool names_digest(const struct proxy_request *request, const char *value)
+{
+    char text[DT_DIGEST_TEXT_MAX];
+    dt_digest_format(text, &request->route.path.reference.digest);
+    size_t len = strlen(text);
+    if (value[0] == '"')
+        return strncmp(value + 1, text, len) == 0 && strcmp(value + 1 + len, "\"") == 0;
+    return strcmp(value, text) == 0;
+}
+
+static bool is_not_modified(struct proxy_request *request)
+{
+    const char *value = dt_http_header(request->http, "if-none-match");
+    return value != NULL && names_digest(request, value);
+}
+
+static struct dt_range wanted_range(struct proxy_request *request, uint64_t size)
+{
+    const char *if_range = dt_http_header(request->http, "if-range");
+    if (if_range != NULL && !names_digest(request, if_range))
+        return (struct dt_range){.kind = DT_RANGE_NONE}; /* RFC 9110 13.1.5 */
+    return dt_range_parse(dt_http_header(request->http, "range"), size);
+}
+
+static void refuse_range(struct proxy_blob *blob, uint64_t size)
+{
+    struct dt_err err = {0};
+    dt_err_set(&err, DT_ERANGE, "the blob has %llu bytes", (unsigned long long)size);
+    dt_http_add_headerf(blob->request->http, "Content-Range", "bytes */%llu",
+                        (unsigned long long)size);
+    fail(blob, &err, NULL);
+}
+
+static void reply_stream(struct proxy_blob *blob)
+{
+    struct proxy_request *request = blob->request;
+    uint64_t size = cache_reader_size(blob->reader);
+    bool is_part = blob->range.kind == DT_RANGE_SATISFIABLE;
+    dt_timer_clear(&blob->deadline);
+    blob->is_waiting = false;
+    add_blob_headers(request);
+    if (is_part)
+        dt_http_add_headerf(request->http, "Content-Range", "bytes %llu-%llu/%llu",
+                            (unsigned long long)blob->range.first,
+                            (unsigned long long)blob->range.last, (unsigned long long)size);
+    if (blob->len == 0)
+        dt_http_reply(request->http, 200, "", 0);
+    else
+        dt_http_reply_stream(request->http, is_part ? 206 : 200, blob->len, &BODY_OPS, blob);
+}
+
+/* ---- waiting for the first bytes ---- */
+
+/* Which byte must be readable before the head goes out: the last one (readable only when verified)
+ * for a small blob, else the first one the client wants. */
+static uint64_t decisive_byte(const struct proxy_blob *blob)
+{
+    uint64_t size = cache_reader_size(blob->reader);
+    bool is_small = size <= blob->request->proxy->options->verify_first_bytes;
+    return is_small && !blob->streams_unverified && size > 0 ? size - 1 : blob->first;
+}
+
+/* The fill failed before the client saw anything: ask the task again, it may know another way. */
+static void retry(struct proxy_blob *blob, const struct dt_err *err)
+{
+    cache_reader_close(&blob->reader);
+    proxy_task_detach(&blob->ticket);
+    if (blob->n_attached >= BLOB_ATTACH_MAX)
+        fail(blob, err, NULL);
+    else
+        attach(blob);
+}
+
+static void check_first_bytes(void *arg)
+{
+    struct proxy_blob *blob = arg;
+    struct dt_err err = {0};
+    if (!blob->is_waiting)
+        return;
+    uint64_t off = decisive_byte(blob);
+    if (cache_reader_size(blob->reader) == 0 && cache_reader_is_sealed(blob->reader)) {
+        reply_stream(blob);
+        return;
+    }
+    int64_t n = cache_reader_available(blob->reader, off, &err);
+    if (n > 0)
+        reply_stream(blob);
+    else if (n < 0)
+        retry(blob, &err);
+    else
+        cache_reader_wait(blob->reader, off, blob->request->loop, check_first_bytes, blob);
+}
+
+/* The reader is open, so the size is known: choose what to send. */
+static void begin_reply(struct proxy_blob *blob)
+{
+    uint64_t size = cache_reader_size(blob->reader);
+    blob->range = wanted_range(blob->request, size);
+    if (blob->range.kind == DT_RANGE_UNSATISFIABLE) {
+        refuse_range(blob, size);
+        return;
+    }
+    bool is_part = blob->range.kind == DT_RANGE_SATISFIABLE;
+    blob->first = is_part ? blob->range.first : 0;
+    blob->len = is_part ? blob->range.last - blob->range.first + 1 : size;
+    blob->is_waiting = true;
+    check_first_bytes(blob);
+}
+
+static void on_deadline(void *arg)
+{
+    struct proxy_blob *blob = arg;
+    struct dt_err err = {0};
+    /* Half the time went into waiting for a small blob's digest: on this slow a link its bytes are
+     * better sent as they come; its last one still waits. */
+    if (blob->is_waiting && !blob->streams_unverified) {
+        blob->streams_unverified = true;
+        dt_timer_set(&blob->deadline, blob->request->proxy->options->head_deadline_ms / 2);
+        check_first_bytes(blob);
+        return;
+    }
+    if (!blob->streams_unverified) {
+        blob->streams_unverified = true;
+        dt_timer_set(&blob->deadline, blob->request->proxy->options->head_deadline_ms / 2);
+        return;
+    }
+    cache_reader_close(&blob->reader);
+    proxy_task_detach(&blob->ticket);
+    dt_err_set(&err, DT_ETIMEOUT, "no source gave a byte in time");
+    fail(blob, &err, NULL);
+}
+
+/* ---- the task ---- */
+
+static void open_filling(struct proxy_blob *blob, const struct task_event *event)
+{
+    struct dt_err err = {0};
+    blob->request->source = event->source;
+    if (cache_reader_open(&blob->reader, blob->request->proxy->cache, blob_digest(blob), &err) < 0)
+        retry(blob, &err); /* it ended between the message and now */
+    else
+        begin_reply(blob);
+}
+
+static void stream_through(struct proxy_blob *blob, uint64_t size)
+{
+    struct proxy_request *request = proxy_request_ref(blob->request);
+    proxy_task_detach(&blob->ticket);
+    dt_timer_clear(&blob->deadline);
+    if (size == UINT64_MAX)
+        size = blob->known_size;
+    request->job = NULL;
+    request->job_end = NULL;
+    blob_end(blob, DT_HTTP_COMPLETE);
+    proxy_relay_blob(request, size);
+    proxy_request_unref(&request);
+}
+
+static void on_task_event(void *arg, const struct task_event *event)
+{
+    struct proxy_blob *blob = arg;
+    DT_ASSERT(blob->magic == BLOB_MAGIC);
+    switch (event->news) {
+    case TASK_READABLE:
+        open_filling(blob, event);
+        break;
+    case TASK_STREAM_THROUGH:
+        stream_through(blob, event->size);
+        break;
+    case TASK_GONE:
+        fail(blob, &event->err, event->err.code == DT_ENOTFOUND ? "BLOB_UNKNOWN" : NULL);
+        break;
+    }
+}
+
+/* Which byte he wants first, judged with the size the permit told, so that it is fetched first. */
+static uint64_t wanted_offset(struct proxy_blob *blob)
+{
+    struct dt_range range = wanted_range(
+        blob->request, blob->known_size != UINT64_MAX ? blob->known_size : CACHE_BLOB_SIZE_MAX);
+    return range.kind == DT_RANGE_SATISFIABLE ? range.first : 0;
+}
+
+static void attach(struct proxy_blob *blob)
+{
+    struct proxy_request *request = blob->request;
+    struct task_wish wish = {
+        .upstream = request->route.upstream,
+        .repository = request->route.path.repository,
+        .authorization = request->authorization,
+        .size = blob->known_size,
+        .off = wanted_offset(blob),
+    };
+    blob->n_attached++;
+    blob->is_waiting = false;
+    request->freshness = PROXY_MISS;
+    blob->ticket = proxy_task_attach(request->proxy, blob_digest(blob), &wish, on_task_event, blob);
+}
+
+/* ---- from permit to answer ---- */
+
+static void serve_get(struct proxy_blob *blob)
+{
+    struct dt_err ignored;
+    struct proxy_request *request = blob->request;
+    if (is_not_modified(request)) {
+        add_blob_headers(request);
+        dt_http_reply_head(request->http, 304, 0);
+        return;
+    }
+    if (cache_reader_open(&blob->reader, request->proxy->cache, blob_digest(blob), &ignored) == 0) {
+        if (cache_reader_is_sealed(blob->reader)) {
+            request->source = SOURCE_DISK;
+            request->freshness = PROXY_HIT;
+            begin_reply(blob);
+            return;
+        }
+        /* Being filled: the task must know of us, to fetch first what we want. */
+        cache_reader_close(&blob->reader);
+    }
+    attach(blob);
+}
+
+static void serve_head(struct proxy_request *request, uint64_t size)
+{
+    struct cache_entry entry;
+    struct dt_err ignored;
+    bool is_known = cache_stat(&entry, request->proxy->cache, &request->route.path.reference.digest,
+                               &ignored) == 0 &&
+                    entry.state == CACHE_SEALED;
+    request->freshness = is_known ? PROXY_HIT : PROXY_MISS;
+    request->source = is_known ? (int)SOURCE_DISK : -1;
+    if (is_known)
+        size = entry.size;
+    if (size == UINT64_MAX) { /* permitted, and nobody has told the size: upstream knows */
+        proxy_relay_serve(request);
+        return;
+    }
+    add_blob_headers(request);
+    dt_http_reply_head(request->http, 200, size);
+}
+
+struct permit_wait {
+    struct proxy_request *request; /* a counted reference */
+};
+
+static void on_permit(void *arg, struct proxy_permit *permit)
+{
+    struct permit_wait *wait = arg;
+    struct proxy_request *request = wait->request;
+    free(wait);
+    if (!proxy_request_is_live(request)) {
+        proxy_request_unref(&request);
+        return;
+    }
+    if (permit->refusal.err.code != 0 || request->is_head) {
+        if (permit->refusal.err.code != 0)
+            proxy_request_refuse(request, &permit->refusal);
+        else
+            serve_head(request, permit->size);
+        proxy_request_unref(&request);
+        return;
+    }
+    struct proxy_blob *blob = dt_new(struct proxy_blob);
+    blob->magic = BLOB_MAGIC;
+    blob->request = request;
+    blob->known_size = permit->size;
+    request->job = blob;
+    request->job_end = blob_end;
+    dt_timer_init(&blob->deadline, request->loop, on_deadline, blob);
+    dt_timer_set(&blob->deadline, request->proxy->options->head_deadline_ms / 2);
+    serve_get(blob);
+}
+
+void proxy_blob_serve(struct proxy_request *request)
+{
+    struct permit_wait *wait = dt_new(struct permit_wait);
+    wait->request = proxy_request_ref(request);
+    proxy_repository_permit_blob(
+        request->proxy, request->route.upstream, request->route.path.repository,
+        &request->route.path.reference.digest, request->authorization, on_permit, wait);
+}

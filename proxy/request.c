@@ -1,0 +1,245 @@
+/*
+ * proxy/request.c - one client request on the mirror port: routed, served by its kind, logged once.
+ */
+#define LOG_COMPONENT "access"
+#include "proxy/request.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "registry-client/error.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#define REQUEST_MAGIC 0x72657175u
+#define ALLOWED       "GET, HEAD"
+
+static struct dt_metric metric_first_byte = {
+    .name = "darter_first_byte_seconds",
+    .help = "Time from a parsed request to the first byte of its answer.",
+    .kind = DT_HISTOGRAM,
+    .bounds = dt_latency_bounds_s,
+};
+static DT_DEFINE_COUNTER(metric_requests, "darter_requests_total", NULL,
+                         "Requests on the mirror port.");
+static DT_DEFINE_COUNTER(metric_errors, "darter_request_errors_total", NULL,
+                         "Requests answered with a 5xx status, or cut short by us.");
+static DT_DEFINE_COUNTER(metric_sent, "darter_sent_bytes_total", NULL,
+                         "Body bytes sent to clients.");
+static DT_DEFINE_COUNTER(metric_disk_bytes, "darter_sent_from_disk_bytes_total", NULL,
+                         "Body bytes sent to clients from blobs that were cached already.");
+
+static _Atomic uint64_t last_id;
+
+struct proxy_request *proxy_request_ref(struct proxy_request *request)
+{
+    DT_ASSERT(request->magic == REQUEST_MAGIC);
+    dt_loop_assert_mine(request->loop);
+    request->refs++;
+    return request;
+}
+
+static void wipe(char **secret)
+{
+    if (*secret != NULL)
+        explicit_bzero(*secret, strlen(*secret));
+    dt_free(secret);
+}
+
+void proxy_request_unref(struct proxy_request **request_ptr)
+{
+    struct proxy_request *request = *request_ptr;
+    *request_ptr = NULL;
+    DT_ASSERT(request->magic == REQUEST_MAGIC && request->refs > 0);
+    if (--request->refs > 0)
+        return;
+    request->magic = 0;
+    wipe(&request->authorization);
+    free(request->accept);
+    free(request);
+}
+
+bool proxy_request_is_live(const struct proxy_request *request)
+{
+    return request->http != NULL;
+}
+
+/* ---- answers ---- */
+
+void proxy_request_add_common_headers(struct proxy_request *request)
+{
+    struct dt_http_req *http = request->http;
+    dt_http_add_header(http, "Docker-Distribution-Api-Version", "registry/2.0");
+    if (request->source >= 0) {
+        dt_http_add_header(http, "X-Darter-Source",
+                           source_kind_word((enum source_kind)request->source));
+        dt_http_add_header(http, "X-Cache", proxy_freshness_word(request->freshness));
+    }
+    dt_http_add_headerf(http, "X-Darter-First-Byte-Ms", "%llu",
+                        (unsigned long long)(dt_mono_us() - request->began_us) / 1000);
+}
+
+void proxy_request_refuse(struct proxy_request *request, const struct proxy_refusal *refusal)
+{
+    struct dt_text body = {0};
+    proxy_request_add_common_headers(request);
+    dt_http_add_header(request->http, "Content-Type", "application/json");
+    if (refusal->www_authenticate != NULL)
+        dt_http_add_header(request->http, "WWW-Authenticate", refusal->www_authenticate);
+    if (refusal->retry_after_s > 0)
+        dt_http_add_headerf(request->http, "Retry-After", "%u", refusal->retry_after_s);
+    int status = refusal->status != 0 ? refusal->status : dt_code_http_status(refusal->err.code);
+    if (status == 405)
+        dt_http_add_header(request->http, "Allow", ALLOWED);
+    reg_error_print(&body, refusal->err.code, refusal->registry_code, refusal->err.msg);
+    dt_http_reply(request->http, status, dt_text_str(&body), body.len);
+    dt_text_fini(&body);
+}
+
+void proxy_request_fail(struct proxy_request *request, const struct dt_err *err,
+                        const char *registry_code)
+{
+    struct proxy_refusal refusal = {.err = *err, .registry_code = registry_code};
+    /* Our own disk's state is nobody else's business: to a runtime it is "try elsewhere". */
+    if (err->code == DT_ENOSPACE || err->code == DT_EIO)
+        refusal.status = 503;
+    proxy_request_refuse(request, &refusal);
+}
+
+/* ---- the end ---- */
+
+static const char *end_word(enum dt_http_end end)
+{
+    switch (end) {
+    case DT_HTTP_COMPLETE:
+        return "complete";
+    case DT_HTTP_CUT:
+        return "cut";
+    case DT_HTTP_CLIENT_GONE:
+        return "client_gone";
+    }
+    return "?";
+}
+
+static void log_access(const struct proxy_request *request, const struct dt_http_summary *sum)
+{
+    const char *method = dt_http_method_name(request->http);
+    dt_log_info("request",
+                "id=%llu peer=%s method=%s target=%s upstream=%s status=%d bytes=%llu source=%s "
+                "cache=%s first_byte_us=%llu total_us=%llu end=%s",
+                (unsigned long long)request->id, dt_http_peer(request->http), method,
+                DT_LOG_Q(dt_http_target(request->http)),
+                request->route.upstream != NULL ? request->route.upstream->name : "-", sum->status,
+                (unsigned long long)sum->body_bytes,
+                request->source >= 0 ? source_kind_word((enum source_kind)request->source) : "-",
+                request->source >= 0 ? proxy_freshness_word(request->freshness) : "-",
+                (unsigned long long)sum->first_byte_us, (unsigned long long)sum->total_us,
+                end_word(sum->end));
+}
+
+static void count(const struct proxy_request *request, const struct dt_http_summary *sum)
+{
+    dt_metric_add(&metric_requests, 1);
+    dt_metric_add(&metric_sent, (int64_t)sum->body_bytes);
+    if (request->source == SOURCE_DISK)
+        dt_metric_add(&metric_disk_bytes, (int64_t)sum->body_bytes);
+    if (sum->status >= 500 || sum->end == DT_HTTP_CUT)
+        dt_metric_add(&metric_errors, 1);
+    if (sum->status != 0)
+        dt_metric_observe(&metric_first_byte, (double)sum->first_byte_us / 1e6);
+}
+
+static void on_end(void *arg, const struct dt_http_summary *sum)
+{
+    struct proxy_request *request = arg;
+    DT_ASSERT(request->magic == REQUEST_MAGIC);
+    count(request, sum);
+    log_access(request, sum);
+    void *job = request->job;
+    request->job = NULL;
+    request->http = NULL;
+    if (job != NULL)
+        request->job_end(job, sum->end);
+    proxy_request_unref(&request);
+}
+
+/* ---- the beginning ---- */
+
+static void refuse_method(struct proxy_request *request)
+{
+    struct dt_err err = {0};
+    dt_err_set(&err, DT_EMETHOD,
+               "this is a pull mirror: push to the registry itself, not through the mirror");
+    if (request->route.upstream != NULL && request->route.path.kind == REG_MANIFEST &&
+        !request->route.path.reference.is_digest)
+        proxy_repository_tag_changed(request->proxy, request->route.upstream,
+                                     request->route.path.repository,
+                                     request->route.path.reference.text);
+    proxy_request_fail(request, &err, NULL);
+}
+
+static void serve(struct proxy_request *request)
+{
+    switch (request->route.path.kind) {
+    case REG_PING:
+        proxy_ping_serve(request);
+        return;
+    case REG_MANIFEST:
+        proxy_manifest_serve(request);
+        return;
+    case REG_BLOB:
+        proxy_blob_serve(request);
+        return;
+    case REG_UPLOAD:
+        refuse_method(request);
+        return;
+    case REG_TAGS:
+    case REG_REFERRERS:
+    case REG_CATALOG:
+    case REG_OTHER:
+        proxy_relay_serve(request);
+        return;
+    }
+}
+
+static char *copy_header(struct dt_http_req *http, const char *lower_name)
+{
+    const char *value = dt_http_header(http, lower_name);
+    return value != NULL ? dt_strdup(value) : NULL;
+}
+
+static struct proxy_request *request_new(struct proxy *proxy, struct dt_http_req *http)
+{
+    struct proxy_request *request = dt_new(struct proxy_request);
+    request->magic = REQUEST_MAGIC;
+    request->refs = 1;
+    request->proxy = proxy;
+    request->loop = dt_http_loop(http);
+    request->http = http;
+    request->id = atomic_fetch_add(&last_id, 1) + 1;
+    request->began_us = dt_mono_us();
+    request->source = -1;
+    request->is_head = dt_http_method(http) == DT_HEAD;
+    request->authorization = copy_header(http, "authorization");
+    request->accept = copy_header(http, "accept");
+    dt_http_on_end(http, on_end, request);
+    return request;
+}
+
+void proxy_request_handle(void *arg, struct dt_http_req *http)
+{
+    struct proxy *proxy = arg;
+    struct proxy_request *request = request_new(proxy, http);
+    const char *registry_code = NULL;
+    struct dt_err err = {0};
+    if (proxy_route_parse(&request->route, &registry_code, proxy->upstreams, proxy->n_upstreams,
+                          proxy->default_upstream, dt_http_target(http), &err) < 0) {
+        request->route.upstream = NULL;
+        proxy_request_fail(request, &err, registry_code);
+    } else if (dt_http_method(http) != DT_GET && dt_http_method(http) != DT_HEAD) {
+        refuse_method(request);
+    } else {
+        serve(request);
+    }
+}

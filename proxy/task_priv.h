@@ -1,0 +1,110 @@
+/*
+ * proxy/task_priv.h - the inside of a task, shared by task.c (life, clients), task_fill.c (sources
+ * and streams) and task_view.c (what the admin endpoint sees). All on the task's home loop.
+ */
+#ifndef DARTER_PROXY_TASK_PRIV_H
+#define DARTER_PROXY_TASK_PRIV_H
+
+#include "cache/writer.h"
+#include "proxy/plan.h"
+#include "proxy/task.h"
+
+#include <uthash.h>
+
+#define TASK_MAGIC         0x7461736bu
+#define TASK_STREAMS_MAX   8
+#define TASK_SOURCES_MAX   32 /* endpoints x ways of different callers */
+#define TASK_CHUNK_BYTES   (256 * 1024u)
+#define TASK_TICK_MS       250u
+#define TASK_RETRY_BASE_MS 250u
+#define TASK_RETRY_MAX_MS  4000u
+#define TASK_GIVE_UP_MS    10000u /* without a byte from anybody */
+#define TASK_PROGRESS_BYTES                                                                        \
+    (64 * 1024u)            /* a stream that gave less before it broke made no progress */
+#define TASK_ATTEMPTS_MAX 4 /* whole-blob attempts after a wrong digest */
+/* Bytes received and not yet written, over all tasks of the process: memory has a limit. */
+#define TASK_IN_FLIGHT_ALL (64 * 1024 * 1024ull)
+#define TASK_IN_FLIGHT_MIN (512 * 1024ull) /* each task may have that much whatever the others do  \
+                                            */
+
+struct task_stream {
+    struct proxy_task *task;
+    struct source *source;      /* NULL = this slot is free */
+    struct source_fetch *fetch; /* owned; NULL once it ended */
+    uint64_t start, pos,
+        end;            /* began at, next byte, stops at (UINT64_MAX until the size is known) */
+    uint64_t asked_end; /* what the request said; != end when another stream took over */
+    char *chunk;        /* owned: bytes [pos - chunk_len, pos), not yet given to the writer */
+    size_t chunk_len, chunk_capacity;
+    bool is_paused;
+    uint64_t window_began_ms, window_bytes; /* for the slow-source rule */
+};
+
+struct task_ticket {
+    unsigned magic;
+    /* the client's side: touched on `loop` only */
+    struct proxy *proxy;
+    struct dt_loop *loop;
+    task_event_f event;
+    void *arg;
+    bool is_detached;
+    /* written before the attach message, then the home loop's */
+    struct dt_loop *home;
+    struct dt_digest digest;
+    struct reg_upstream *upstream;
+    char *repository;    /* owned */
+    char *authorization; /* owned or NULL; wiped */
+    uint64_t size, off;
+    struct proxy_task *task; /* NULL = not on a task */
+    bool has_event;          /* its one event is on the way */
+    struct task_ticket *prev, *next;
+};
+
+struct proxy_task {
+    unsigned magic;
+    struct proxy *proxy;
+    struct dt_loop *loop;
+    struct dt_digest digest; /* key of the loop's table */
+    UT_hash_handle hh;
+    enum task_state state;
+    struct dt_err err;           /* why it failed, or the last failure of a source */
+    uint64_t size, size_hint;    /* UINT64_MAX = unknown */
+    bool is_hint_doubted;        /* every source contradicted it */
+    struct cache_writer *writer; /* owned; NULL while the size is unknown and while verifying */
+    uint64_t resumed_bytes;      /* came from an earlier run */
+    uint64_t in_flight;          /* given to the writer, not yet in the file */
+    struct source *sources[TASK_SOURCES_MAX]; /* owned */
+    size_t n_sources;
+    struct source *alone; /* after a wrong digest of mixed origin: only this one is asked */
+    unsigned attempts;
+    bool began_while_down; /* every breaker was open: one try, then say so */
+    struct task_stream streams[TASK_STREAMS_MAX];
+    unsigned n_streams;
+    unsigned n_streams_wanted;
+    bool is_split_settled; /* more streams did not help */
+    struct task_ticket *tickets;
+    unsigned n_tickets;
+    struct dt_timer tick;
+    bool is_step_scheduled, is_flush_scheduled, is_ending;
+    uint64_t started_wall_ms, progress_ms; /* progress: monotonic */
+    uint64_t total_bytes;                  /* received in this attempt */
+    uint64_t rate_began_ms, rate_bytes, rate_bytes_s, rate_before_split;
+};
+
+/* task.c */
+void task_step_soon(struct proxy_task *); /* plan again after the current callback */
+void task_fail(struct proxy_task *, const struct dt_err *err);
+void task_tell_readable(struct proxy_task *);
+void task_stream_through(struct proxy_task *);
+void task_done(struct proxy_task *);
+struct proxy_task *task_table_first(struct proxy_tasks *, unsigned loop_index);
+
+/* task_fill.c */
+void task_fill_begin(struct proxy_task *);
+void task_fill_step(struct proxy_task *);
+void task_fill_tick(struct proxy_task *);
+void task_fill_stop(struct proxy_task *);                       /* cancels every stream */
+void task_fill_settle(struct proxy_task *, uint64_t in_flight); /* that much is still queued */
+bool task_add_sources(struct proxy_task *, const struct task_ticket *); /* false: nothing new */
+
+#endif
