@@ -102,7 +102,7 @@ struct config_flag {
 static int flag_unknown(const struct config_reader *reader, const char *name, size_t len)
 {
     char *copy = dt_strndup(name, len);
-    const char *nearest = dt_option_nearest(reader->spec->options, copy);
+    const char *nearest = dt_option_nearest(reader->spec->options, copy, false);
     int rc = nearest != NULL
                  ? dt_err_set(reader->err, DT_EINVAL,
                               "unknown option '--%.64s', did you mean '--%s'?", copy, nearest)
@@ -256,7 +256,7 @@ static int option_from_node(const struct config_reader *reader, const struct dt_
 static int key_unknown(const struct config_reader *reader, const char *path, const char *key,
                        unsigned line)
 {
-    const char *nearest = dt_option_nearest(reader->spec->options, key);
+    const char *nearest = dt_option_nearest(reader->spec->options, key, true);
     if (nearest != NULL)
         return dt_err_set(reader->err, DT_EINVAL, "%s:%u: unknown key '%.64s', did you mean '%s'?",
                           path, line, key, nearest);

@@ -4,8 +4,9 @@
  *
  * Precedence: flag > environment > file > default. A scalar option is a row of `struct dt_option`;
  * structured parts of the file (the list of upstreams) are handed to a callback as a parsed tree.
- * Unknown keys and bad values are refused with file, line, and reason. Read at start and on SIGHUP,
- * on main only.
+ * An empty environment variable counts as not set; the items of a LIST are separated by spaces there
+ * and in default_text. Unknown keys and bad values are refused with file, line, and reason. Read at
+ * start and on SIGHUP, on main only.
  */
 #ifndef DARTER_BASE_CONFIG_H
 #define DARTER_BASE_CONFIG_H
@@ -40,7 +41,7 @@ struct dt_option {
     const char *argument;  /* "SIZE", "IP:PORT": for --help */
     const char *help;      /* one sentence or more; wrapped by the printers */
     bool is_reloadable;    /* SIGHUP may change it */
-    bool is_flag_only;     /* --config, --version: not a key of the file */
+    bool is_flag_only;     /* --config: neither a key of the file nor a variable */
 };
 
 struct dt_config_spec {
@@ -58,8 +59,8 @@ struct dt_config_spec {
 enum dt_yaml_kind { DT_YAML_SCALAR, DT_YAML_SEQUENCE, DT_YAML_MAPPING };
 struct dt_yaml {
     enum dt_yaml_kind kind;
-    unsigned line;           /* 1-based, for error messages */
-    char *text;              /* SCALAR */
+    unsigned line;           /* 1-based; of a mapping's value: the line of its key */
+    char *text;              /* SCALAR; "" for null */
     struct dt_yaml **items;  /* SEQUENCE: items; MAPPING: values */
     char **keys;             /* MAPPING */
     size_t n;
@@ -72,7 +73,8 @@ const struct dt_yaml *dt_yaml_get(const struct dt_yaml *mapping, const char *key
 
 /* Fills `config` (a zeroed struct): defaults, then the file named by --config (or by
  * `default_file`, if it exists), then the environment, then argv. 0 = go on, 1 = --help, --version,
- * --print-config or --print-man was served on stdout: exit 0; negative: err says file, line, why. */
+ * --print-config or --print-man was served on stdout: exit 0; negative: err says file, line, why,
+ * and the options are released (what on_section took is the caller's, as always). */
 int dt_config_load(void *config, const struct dt_config_spec *, int argc, char **argv,
                    const char *default_file, struct dt_err *err);
 void dt_config_fini(void *config, const struct dt_config_spec *);

@@ -20,8 +20,9 @@ void dt_option_print(const void *config, const struct dt_option *, struct dt_tex
 /* "DARTER_CACHE_MAX"; the string is the caller's. */
 char *dt_option_env_name(const struct dt_config_spec *, const struct dt_option *);
 
-/* The name of the table that `name` was probably meant to be, or NULL. */
-const char *dt_option_nearest(const struct dt_option *options, const char *name);
+/* The name of the table that `name` was probably meant to be, or NULL. A key of the file is never
+ * meant to be a flag-only option. */
+const char *dt_option_nearest(const struct dt_option *options, const char *name, bool is_key);
 
 /* dt_yaml_parse() with the line of the error apart from its message. */
 int dt_yaml_parse_at(struct dt_yaml **out, const char *text, size_t len, unsigned *err_line,

@@ -201,7 +201,7 @@ static unsigned name_distance(const char *a, const char *b)
     return row[b_len];
 }
 
-const char *dt_option_nearest(const struct dt_option *options, const char *name)
+const char *dt_option_nearest(const struct dt_option *options, const char *name, bool is_key)
 {
     const char *best = NULL;
     size_t len = strlen(name);
@@ -210,7 +210,7 @@ const char *dt_option_nearest(const struct dt_option *options, const char *name)
     /* More than a third of it wrong is another word. */
     unsigned best_distance = (unsigned)len / 3 + 1;
     for (; options->name != NULL; options++) {
-        if (strlen(options->name) > NEAREST_NAME_MAX)
+        if (strlen(options->name) > NEAREST_NAME_MAX || (is_key && options->is_flag_only))
             continue;
         unsigned distance = name_distance(name, options->name);
         if (distance < best_distance) {

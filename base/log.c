@@ -45,10 +45,12 @@ struct log_queue {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
-static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;   /* there is work, or an end */
+static pthread_cond_t idle = PTHREAD_COND_INITIALIZER;   /* the writer holds no lines */
 static struct log_queue queue;
 static bool is_running;
 static bool is_stopping;
+static bool is_writing; /* the writer has taken lines out that are not on their way yet */
 
 static pthread_t writer;
 static int log_fd = STDERR_FILENO;
@@ -165,11 +167,14 @@ static void *writer_main(void *arg)
         size_t len = queue_take(chunk);
         uint64_t n_dropped = queue.n_dropped;
         queue.n_dropped = 0;
+        is_writing = true;
         pthread_mutex_unlock(&lock);
         log_write(log_fd, chunk, len);
         if (n_dropped > 0)
             drops_report(n_dropped);
         pthread_mutex_lock(&lock);
+        is_writing = false;
+        pthread_cond_broadcast(&idle);
     }
     pthread_mutex_unlock(&lock);
     return NULL;
@@ -236,6 +241,11 @@ void dt_log_flush(void)
     until.tv_sec++;
     if (pthread_mutex_timedlock(&lock, &until) != 0)
         return;
+    /* What the writer holds comes before what is queued. If it is stuck, or is us, time runs out.
+     */
+    int rc = 0;
+    while (is_writing && rc == 0)
+        rc = pthread_cond_timedwait(&idle, &lock, &until);
     queue_drain();
     pthread_mutex_unlock(&lock);
 }
@@ -302,6 +312,8 @@ void dt_log_line(enum dt_log_level level, const char *component, const char *eve
     int body_len = vsnprintf(body, sizeof(body), fmt, args);
     va_end(args);
     DT_ASSERT(body_len >= 0);
+    if ((size_t)body_len >= sizeof(body))
+        memcpy(body + sizeof(body) - 4, "...", 4); /* cut, and says so */
     char *text = line_format(level, component, event, body);
     line_submit(&text);
 }

@@ -27,14 +27,16 @@ static bool is_plain(char c)
 static size_t escape_byte(char out[5], char c, bool is_quoted)
 {
     unsigned char byte = (unsigned char)c;
-    const char *named = strchr("\n\r\t", c);
-    if (is_plain(c) && !(is_quoted && (c == '"' || c == '\\')))
-        return (void)dt_text_print(out, 5, "%c", c), 1;
-    if (is_plain(c))
-        return (void)dt_text_print(out, 5, "\\%c", c), 2;
-    if (c != '\0' && named != NULL)
-        return (void)dt_text_print(out, 5, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't'), 2;
-    return (void)dt_text_print(out, 5, "\\x%c%c", hex_digits[byte >> 4], hex_digits[byte & 15]), 4;
+    bool is_literal = is_plain(c) && !(is_quoted && (c == '"' || c == '\\'));
+    if (is_literal)
+        (void)dt_text_print(out, 5, "%c", c); /* all of these fit */
+    else if (is_plain(c))
+        (void)dt_text_print(out, 5, "\\%c", c);
+    else if (c == '\n' || c == '\r' || c == '\t')
+        (void)dt_text_print(out, 5, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+    else
+        (void)dt_text_print(out, 5, "\\x%c%c", hex_digits[byte >> 4], hex_digits[byte & 15]);
+    return strlen(out);
 }
 
 static bool needs_quotes(const char *value)

@@ -193,6 +193,7 @@ static void config__errors_name_file_line_and_reason(void **state)
     } cases[] = {
         {"listen: x\ncache_max: 1\n", ":2: unknown key 'cache_max', did you mean 'cache-max'?"},
         {"bananas: 1\n", ":1: unknown key 'bananas'"},
+        {"konfig: 1\n", ":1: unknown key 'konfig'"}, /* config would not help */
         {"cache-max: 10%\n", ":1: cache-max: '10%' is not a size: write 512, 64KiB, 1.5GiB, 20GB"},
         {"stall: 5\n", ":1: stall: '5' is not a duration: write 250ms, 30s, 5m, 12h, 7d"},
         {"loops: 4294967296\n", ":1: loops: '4294967296' is not a number from 0 to 4294967295"},

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/log_priv.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/text.h"
 
 static const struct log_event sample = {
@@ -213,6 +214,12 @@ static void log__counts_what_it_drops_while_nobody_reads(void **state)
         n_dropped += strtoul(at += strlen("log lines_dropped count="), NULL, 10);
     assert_true(n_dropped > 0);
     assert_int_equal(count(text, " flood i=") + n_dropped, N_LINES);
+    struct dt_text metrics = {0};
+    dt_metrics_print(&metrics);
+    char *sample_line = dt_asprintf("\ndarter_log_dropped_lines_total %lu\n", n_dropped);
+    assert_non_null(strstr(dt_text_str(&metrics), sample_line));
+    free(sample_line);
+    dt_text_fini(&metrics);
     free(text);
 }
 
@@ -238,6 +245,23 @@ static void log__survives_a_reader_that_went_away(void **state)
     dt_log_start(fds[1], DT_LOG_INFO, DT_LOG_KV);
     dt_log_info("unheard", "n=%d", 1);
     dt_log_stop(); /* SIGPIPE would have ended us */
+    close(fds[1]);
+}
+
+static void log__says_when_a_line_was_cut(void **state)
+{
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    dt_log_start(fds[1], DT_LOG_INFO, DT_LOG_KV);
+    dt_log_info("long", "padding=%05000d", 0);
+    dt_log_flush();
+    char text[8192];
+    ssize_t len = read(fds[0], text, sizeof(text)); /* flushed: it is there before the stop */
+    assert_true(len > 3000 && len <= LOG_LINE_MAX);
+    assert_memory_equal(text + len - 5, "0...\n", 5);
+    dt_log_stop();
+    close(fds[0]);
     close(fds[1]);
 }
 
@@ -314,6 +338,7 @@ int main(void)
         cmocka_unit_test(log__counts_what_it_drops_while_nobody_reads),
         cmocka_unit_test(log__stops_although_the_reader_is_stuck),
         cmocka_unit_test(log__survives_a_reader_that_went_away),
+        cmocka_unit_test(log__says_when_a_line_was_cut),
         cmocka_unit_test(log__takes_lines_from_many_threads),
         cmocka_unit_test(log__speaks_at_once_while_it_is_not_running),
         cmocka_unit_test(level_parse__knows_four_words),
