@@ -266,15 +266,34 @@ static char *default_cache_dir(struct dt_err *err)
     return NULL;
 }
 
+/* An empty value is "not given", and these have to be. */
+static int check_required(const struct proxy_options *options, struct dt_err *err)
+{
+    const struct {
+        const char *name, *value;
+    } required[] = {
+        {"listen", options->listen},
+        {"peer-listen", options->peer_listen},
+        {"admin-listen", options->admin_listen},
+        {"log-level", options->log_level},
+        {"log-format", options->log_format},
+    };
+    for (size_t i = 0; i < sizeof required / sizeof required[0]; i++)
+        if (required[i].value == NULL)
+            return dt_err_set(err, DT_EINVAL, "%s: needs a value", required[i].name);
+    return 0;
+}
+
 static int options_finish(struct proxy_options *options, struct dt_err *err)
 {
-    if (options->cache_dir == NULL || options->cache_dir[0] == '\0') {
-        free(options->cache_dir);
+    int rc = check_required(options, err);
+    if (rc < 0)
+        return rc;
+    if (options->cache_dir == NULL)
         options->cache_dir = default_cache_dir(err);
-        if (options->cache_dir == NULL)
-            return -DT_EINVAL;
-    }
-    int rc = options_finish_upstreams(options, err);
+    if (options->cache_dir == NULL)
+        return -DT_EINVAL;
+    rc = options_finish_upstreams(options, err);
     if (rc == 0)
         rc = check_bounds(options, err);
     if (rc == 0)

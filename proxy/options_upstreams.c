@@ -366,10 +366,8 @@ int options_finish_upstreams(struct proxy_options *options, struct dt_err *err)
         rc = merge_flag(options, DEFAULT_UPSTREAM, err);
     if (rc < 0)
         return rc;
-    if (options->default_upstream == NULL || options->default_upstream[0] == '\0') {
-        free(options->default_upstream);
+    if (options->default_upstream == NULL)
         options->default_upstream = dt_strdup(options->upstreams[0].name);
-    }
     char *wanted = lower_case(options->default_upstream);
     if (find_upstream(options, wanted) == NULL)
         rc = dt_err_set(err, DT_EINVAL,

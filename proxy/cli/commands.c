@@ -1,0 +1,292 @@
+/*
+ * proxy/cli/commands.c - the tables of commands and flags, and what is made of them: parsing,
+ * --help, the man page. Pure but for the two print helpers at the end.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/version.h"
+#include "proxy/cli/cli.h"
+
+#define MANY 10000
+
+/* clang-format off */
+const struct cli_command cli_commands[] = {
+    {"cache ls", "", 0, 0, "List what is cached, in digest order.", cli_cache_ls},
+    {"cache show", "DIGEST", 1, 1,
+     "Show one blob: its state, its pieces and the repositories it belongs to.", cli_cache_show},
+    {"cache rm", "DIGEST...", 1, MANY, "Remove blobs. A pinned one is refused.", cli_cache_rm},
+    {"cache pin", "DIGEST...", 1, MANY, "Never evict these blobs.", cli_cache_pin},
+    {"cache unpin", "DIGEST...", 1, MANY, "Let them be evicted again.", cli_cache_unpin},
+    {"cache scrub", "", 0, 0,
+     "Read and hash everything again, in the background; bad blobs are removed.", cli_cache_scrub},
+    {"cache stats", "", 0, 0, "Show usage, bounds, hits and misses.", cli_cache_stats},
+    {"upstreams", "", 0, 0, "Show registries and the health of their endpoints.", cli_upstreams},
+    {"tasks", "", 0, 0,
+     "Show downloads that run now: on a terminal live until Ctrl-C, into a pipe once.", cli_tasks},
+    {.name = NULL},
+};
+
+#define AT(field) offsetof(struct cli, field)
+const struct cli_flag cli_flags[] = {
+    {"admin", "IP:PORT|unix:PATH", AT(admin), NULL,
+     "Where the daemon's admin API is. Else $" CLI_ADMIN_ENV ", else " CLI_ADMIN_DEFAULT "."},
+    {"token-file", "FILE", AT(token_file), NULL,
+     "The first line of this file is the admin API's token."},
+    {"json", NULL, AT(is_json), NULL, "Print the daemon's JSON document instead of a table."},
+    {"state", "sealed|partial", AT(state), "cache ls", "Only blobs that are whole, or only parts."},
+    {"pinned", NULL, AT(is_pinned_only), "cache ls", "Only what is pinned."},
+    {"upstream", "NAME", AT(upstream), "cache ls", "Only what belongs to this upstream."},
+    {"repository", "NAME", AT(repository), "cache ls",
+     "Only what belongs to this repository of --upstream."},
+    {"rate", "SIZE", AT(rate), "cache scrub",
+     "Read so many bytes per second instead of what the daemon's scrub-rate says."},
+    {"stop", NULL, AT(is_stop), "cache scrub", "Stop a running scrub."},
+    {"status", NULL, AT(is_status), "cache scrub", "Only say how the last scrub went."},
+    {"once", NULL, AT(is_once), "tasks", "Print once, also on a terminal."},
+    {"help", NULL, AT(is_help), NULL, "Print this help."},
+    {"version", NULL, AT(is_version), NULL, "Print the version."},
+    {"print-man", NULL, AT(is_man), NULL, "Print the manual page (mdoc)."},
+    {.name = NULL},
+};
+/* clang-format on */
+
+static const char *const exit_texts[] = {
+#define X(name, text) [name] = text,
+    CLI_EXITS(X)
+#undef X
+};
+
+const char *cli_exit_text(enum cli_exit exit_code)
+{
+    return exit_texts[exit_code];
+}
+
+/* ---- parsing ---- */
+
+static const struct cli_flag *find_flag(const char *name, size_t len)
+{
+    for (const struct cli_flag *flag = cli_flags; flag->name != NULL; flag++)
+        if (strlen(flag->name) == len && memcmp(flag->name, name, len) == 0)
+            return flag;
+    return NULL;
+}
+
+/* The flag at argv[*index]; moves on. *used remembers which command it binds us to. */
+static int take_flag(struct cli *cli, const struct cli_flag **used, int argc, char **argv,
+                     int *index, struct dt_err *err)
+{
+    const char *name = argv[*index] + 2, *value = NULL;
+    size_t len = strcspn(name, "=");
+    const struct cli_flag *flag = find_flag(name, len);
+    if (flag == NULL)
+        return dt_err_set(err, DT_EINVAL, "unknown option '--%.60s', see darter --help", name);
+    (*index)++;
+    if (flag->command != NULL)
+        *used = flag;
+    if (flag->argument == NULL && name[len] == '=')
+        return dt_err_set(err, DT_EINVAL, "--%s takes no value", flag->name);
+    if (flag->argument == NULL) {
+        *(bool *)(void *)((char *)cli + flag->offset) = true;
+        return 0;
+    }
+    if (name[len] == '=')
+        value = name + len + 1;
+    else if (*index < argc)
+        value = argv[(*index)++];
+    if (value == NULL)
+        return dt_err_set(err, DT_EINVAL, "--%s needs a value: --%s=%s", flag->name, flag->name,
+                          flag->argument);
+    *(const char **)(void *)((char *)cli + flag->offset) = value;
+    return 0;
+}
+
+static size_t words_of(const char *name)
+{
+    return strchr(name, ' ') != NULL ? 2 : 1;
+}
+
+static bool is_command(const struct cli_command *command, char **words, size_t n)
+{
+    char text[64];
+    if (n < words_of(command->name))
+        return false;
+    if (words_of(command->name) == 1)
+        return strcmp(command->name, words[0]) == 0;
+    return dt_text_print(text, sizeof text, "%s %s", words[0], words[1]) &&
+           strcmp(command->name, text) == 0;
+}
+
+static int find_command(const struct cli_command **out, struct cli *cli, struct dt_err *err)
+{
+    const struct cli_command *command = cli_commands;
+    if (cli->n_words == 0)
+        return dt_err_set(err, DT_EINVAL, "no command given, see darter --help");
+    while (command->name != NULL && !is_command(command, cli->words, cli->n_words))
+        command++;
+    if (command->name == NULL)
+        return dt_err_set(err, DT_EINVAL, "unknown command '%.40s%s%.40s', see darter --help",
+                          cli->words[0], cli->n_words > 1 ? " " : "",
+                          cli->n_words > 1 ? cli->words[1] : "");
+    size_t n = words_of(command->name);
+    cli->n_words -= n;
+    memmove(cli->words, cli->words + n, cli->n_words * sizeof *cli->words);
+    if (cli->n_words < command->words_min)
+        return dt_err_set(err, DT_EINVAL, "darter %s needs %s", command->name, command->arguments);
+    if (cli->n_words > command->words_max)
+        return dt_err_set(err, DT_EINVAL, "darter %s: '%.60s' is one word too many", command->name,
+                          cli->words[command->words_max]);
+    *out = command;
+    return 0;
+}
+
+int cli_parse(struct cli *out, const struct cli_command **command, int argc, char **argv,
+              struct dt_err *err)
+{
+    const struct cli_flag *used = NULL;
+    bool is_flags_over = false;
+    *out = (struct cli){.words = dt_new_array(char *, (size_t)argc + 1)};
+    *command = NULL;
+    for (int i = 1; i < argc;) {
+        bool is_flag = !is_flags_over && dt_text_has_prefix(argv[i], "--");
+        if (strcmp(argv[i], "-h") == 0)
+            out->is_help = true;
+        if (is_flag && argv[i][2] == '\0')
+            is_flags_over = true;
+        if (is_flag && argv[i][2] != '\0') {
+            int rc = take_flag(out, &used, argc, argv, &i, err);
+            if (rc < 0)
+                return rc;
+            continue;
+        }
+        if (!is_flag)
+            out->words[out->n_words++] = argv[i];
+        i++;
+    }
+    if (out->is_help || out->is_version || out->is_man)
+        return 0;
+    int rc = find_command(command, out, err);
+    if (rc == 0 && used != NULL && strcmp(used->command, (*command)->name) != 0)
+        rc = dt_err_set(err, DT_EINVAL, "--%s belongs to darter %s", used->name, used->command);
+    return rc;
+}
+
+/* ---- help ---- */
+
+void cli_print_help(struct dt_text *out)
+{
+    dt_text_add(out, "Usage: darter COMMAND [OPTION]... [DIGEST]...\n\n"
+                     "Looks into darter-proxy and manages its cache.\n"
+                     "A digest may be shortened to its first hex digits while these are unique.\n\n"
+                     "Commands:\n");
+    for (const struct cli_command *row = cli_commands; row->name != NULL; row++)
+        dt_text_addf(out, "  %s%s%s\n      %s\n", row->name, row->arguments[0] != '\0' ? " " : "",
+                     row->arguments, row->help);
+    dt_text_add(out, "\nOptions:\n");
+    for (const struct cli_flag *flag = cli_flags; flag->name != NULL; flag++) {
+        dt_text_addf(out, "  --%s%s%s\n      %s", flag->name, flag->argument != NULL ? "=" : "",
+                     flag->argument != NULL ? flag->argument : "", flag->help);
+        if (flag->command != NULL)
+            dt_text_addf(out, " (%s)", flag->command);
+        dt_text_add(out, "\n");
+    }
+    dt_text_add(out, "\nExit status:\n");
+    for (int i = 0; i < CLI_EXIT_END; i++)
+        dt_text_addf(out, "  %d  %s\n", i, cli_exit_text((enum cli_exit)i));
+}
+
+/* ---- the man page ---- */
+
+/* Sentences begin on lines of their own, as mdoc wants it. */
+static void man_sentence(struct dt_text *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        bool ends = *text == '.' && text[1] == ' ';
+        dt_text_addf(out, "%c", *text);
+        if (ends) {
+            dt_text_add(out, "\n");
+            text++;
+        }
+    }
+    dt_text_add(out, "\n");
+}
+
+static void man_commands(struct dt_text *out)
+{
+    dt_text_add(out, ".Sh COMMANDS\n.Bl -tag -width Ds\n");
+    for (const struct cli_command *row = cli_commands; row->name != NULL; row++) {
+        dt_text_addf(out, ".It Cm %s", row->name);
+        if (row->arguments[0] != '\0')
+            dt_text_addf(out, " Ar %s", row->arguments);
+        dt_text_add(out, "\n");
+        man_sentence(out, row->help);
+    }
+    dt_text_add(out, ".El\n");
+}
+
+static void man_flags(struct dt_text *out)
+{
+    dt_text_add(out, ".Sh OPTIONS\nOptions may stand before and after the command.\n"
+                     ".Bl -tag -width Ds\n");
+    for (const struct cli_flag *flag = cli_flags; flag->name != NULL; flag++) {
+        dt_text_addf(out, ".It Fl -%s", flag->name);
+        if (flag->argument != NULL)
+            dt_text_addf(out, " Ns = Ns Ar %s", flag->argument);
+        dt_text_add(out, "\n");
+        man_sentence(out, flag->help);
+        if (flag->command != NULL)
+            dt_text_addf(out, "Only with\n.Cm %s .\n", flag->command);
+    }
+    dt_text_add(out, ".El\n");
+}
+
+void cli_print_man(struct dt_text *out)
+{
+    dt_text_addf(out,
+                 ".Dd %s\n.Dt DARTER 1\n.Os\n.Sh NAME\n.Nm darter\n"
+                 ".Nd look into darter-proxy and manage its cache\n"
+                 ".Sh SYNOPSIS\n.Nm\n.Ar command\n.Op Fl -option Ns = Ns Ar value\n.Ar ...\n"
+                 ".Sh DESCRIPTION\n.Nm\nasks the admin API of the\n.Xr darter-proxy 8\n"
+                 "on this node.\n"
+                 "A digest may be shortened to its first four or more hex digits while these are\n"
+                 "unique in the cache.\n",
+                 DARTER_RELEASE_DATE);
+    man_commands(out);
+    man_flags(out);
+    dt_text_addf(out,
+                 ".Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev %s\n"
+                 "The admin address when\n.Fl -admin\nis not given.\n.El\n",
+                 CLI_ADMIN_ENV);
+    dt_text_add(out, ".Sh EXIT STATUS\n.Bl -tag -width Ds -compact\n");
+    for (int i = 0; i < CLI_EXIT_END; i++)
+        dt_text_addf(out, ".It %d\n%s\n", i, cli_exit_text((enum cli_exit)i));
+    dt_text_add(out, ".El\n"
+                     ".Sh EXAMPLES\nWhat takes the room, and which downloads run:\n"
+                     ".Bd -literal -offset indent\n"
+                     "darter cache stats\n"
+                     "darter cache ls --upstream docker.io --repository library/nginx\n"
+                     "darter tasks\n"
+                     ".Ed\n.Pp\n"
+                     "All digests that are pinned, for a script:\n"
+                     ".Bd -literal -offset indent\n"
+                     "darter cache ls --pinned --json | jq -r '.[].digest'\n"
+                     ".Ed\n"
+                     ".Sh SEE ALSO\n.Xr darter-proxy.yaml 5 ,\n.Xr darter-proxy 8\n");
+}
+
+/* ---- printing ---- */
+
+void cli_print_json(const json_t *document)
+{
+    (void)json_dumpf(document, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    (void)fputc('\n', stdout); /* main looks at the stream's state at the end */
+}
+
+void cli_print_text(struct dt_text *text)
+{
+    (void)fputs(dt_text_str(text), stdout);
+    (void)fflush(stdout);
+    dt_text_fini(text);
+}
