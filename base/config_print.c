@@ -106,15 +106,20 @@ static void man_add_char(struct dt_text *out, char c, bool is_line_start)
 /* Running text, wrapped, and each sentence on its own line, as mdoc wants it. */
 static void man_add_text(struct dt_text *out, const char *text)
 {
+    struct dt_text word = {0}; /* as roff, which is what the width of a line is counted in */
     size_t used = 0;
     for (text += strspn(text, " \n"); *text != '\0'; text += strspn(text, " \n")) {
         size_t len = strcspn(text, " \n");
-        if (used > 0)
-            dt_text_add(out, used + 1 + len > PAGE_WIDTH ? "\n" : " ");
-        used = used > 0 && used + 1 + len <= PAGE_WIDTH ? used + 1 : 0;
+        dt_text_clear(&word);
         for (size_t i = 0; i < len; i++)
-            man_add_char(out, text[i], used + i == 0);
-        used += len;
+            man_add_char(&word, text[i], false);
+        if (used > 0 && used + 1 + word.len > PAGE_WIDTH) {
+            dt_text_add(out, "\n");
+            used = 0;
+        }
+        const char *before = used > 0 ? " " : strchr(".'", text[0]) != NULL ? "\\&" : "";
+        dt_text_addf(out, "%s%s", before, dt_text_str(&word));
+        used += strlen(before) + word.len;
         if (strchr(".?!", text[len - 1]) != NULL) {
             dt_text_add(out, "\n");
             used = 0;
@@ -123,6 +128,7 @@ static void man_add_text(struct dt_text *out, const char *text)
     }
     if (used > 0)
         dt_text_add(out, "\n");
+    dt_text_fini(&word);
 }
 
 static void man_add_argument(struct dt_text *out, const char *text)

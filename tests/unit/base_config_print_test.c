@@ -28,7 +28,7 @@ struct sample {
 static const struct dt_option options[] = {
     {"odd", DT_OPT_STRING, AT(odd), "# \"no\" \\ comment: it's", "A|B",
      "First sentence. .Nm is not a macro and \\fB is not bold, however long the text is that "
-     "surrounds them. \"Quoted\".",
+     "surrounds them. \"Quoted\". \"A sentence that is short enough only before it is escaped.\"",
      false, false},
     {"empty", DT_OPT_STRING, AT(empty), NULL, "FILE", "Nothing.", false, false},
     {"size", DT_OPT_SIZE, AT(size), NULL, "SIZE", "Size.", true, false},
@@ -112,6 +112,7 @@ static void man__has_no_accidental_macros(void **state)
                                          ".Nd ", ".Op ", ".Ar ", ".Bl ", ".It ",
                                          ".El",  ".Ql ", ".Ev ", ".Bd ", ".Ed"};
     for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
+        assert_true(strcspn(line, "\n") <= 80);
         bool is_ours = line[0] != '.';
         for (size_t i = 0; i < sizeof(macros) / sizeof(macros[0]) && !is_ours; i++)
             is_ours = dt_text_has_prefix(line, macros[i]);
