@@ -19,6 +19,9 @@
 #include "proxy/proxy.h"
 #include "registry-client/ref.h"
 
+#define PROXY_REPOSITORIES_MAX        1024 /* per loop; idle ones make room */
+#define PROXY_REPOSITORY_WAITING_MAX  1024 /* requests that wait in one; more are told to come later */
+
 int proxy_repositories_new(struct proxy *, struct dt_err *err); /* fills proxy->repositories */
 void proxy_repositories_free(struct proxy *);                   /* after the loops stopped */
 
@@ -63,5 +66,11 @@ typedef void (*proxy_manifest_f)(void *arg, struct proxy_manifest *manifest);
 void proxy_repository_get_manifest(struct proxy *, struct reg_upstream *, const char *repository,
                                    const struct reg_reference *, const char *authorization,
                                    const char *accept, proxy_manifest_f done, void *arg);
+
+/* ---- news ---- */
+
+/* Somebody pushes to this tag, or deletes it: upstream is asked at the next pull. Any thread. */
+void proxy_repository_tag_changed(struct proxy *, struct reg_upstream *, const char *repository,
+                                  const char *tag);
 
 #endif
