@@ -180,9 +180,7 @@ static int flags_apply(const struct config_reader *reader, int argc, char **argv
     for (int i = 1; i < argc && rc == 0;) {
         struct config_flag flag;
         struct dt_err why = {0};
-        rc = flag_next(&flag, reader, argv, &i);
-        if (rc < 0)
-            break;
+        DT_ASSERT(flag_next(&flag, reader, argv, &i) == 0); /* flags_find_file() took them all */
         if (flag.option->kind == DT_OPT_LIST) {
             /* The first one replaces what file and environment said, the others add to it. */
             if (!is_list_started[flag.option - options])

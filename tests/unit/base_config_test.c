@@ -193,6 +193,8 @@ static void config__errors_name_file_line_and_reason(void **state)
     } cases[] = {
         {"listen: x\ncache_max: 1\n", ":2: unknown key 'cache_max', did you mean 'cache-max'?"},
         {"bananas: 1\n", ":1: unknown key 'bananas'"},
+        {"a-key-with-a-name-that-is-much-longer-than-any-option-has: 1\n",
+         ":1: unknown key 'a-key-with-a-name-that-is-much-longer-than-any-option-has'"},
         {"konfig: 1\n", ":1: unknown key 'konfig'"}, /* config would not help */
         {"cache-max: 10%\n", ":1: cache-max: '10%' is not a size: write 512, 64KiB, 1.5GiB, 20GB"},
         {"stall: 5\n", ":1: stall: '5' is not a duration: write 250ms, 30s, 5m, 12h, 7d"},

@@ -74,13 +74,13 @@ static void json__holds_the_same_values(void **state)
     (void)state;
     struct dt_text out = {0};
     struct log_event event = sample;
-    event.body = "n=3 path=\"a \\\"b\\\" \\\\ \\n \\x1b \\xc3\" word  open=\"un\\";
+    event.body = "n=3 path=\"a \\\"b\\\" \\\\ \\n \\x1b \\xc3\" raw=\xc3 word  open=\"un\\";
     dt_log_format_json(&out, &event);
     assert_string_equal(
         dt_text_str(&out),
         "{\"ts\":\"2026-11-22T20:05:01.123Z\",\"level\":\"WARN\",\"thread\":\"loop0\","
         "\"component\":\"fetch\",\"event\":\"endpoint_down\",\"n\":\"3\","
-        "\"path\":\"a \\\"b\\\" \\\\ \\u000a \\u001b \\\\xc3\",\"word\":true,"
+        "\"path\":\"a \\\"b\\\" \\\\ \\u000a \\u001b \\\\xc3\",\"raw\":\"\\\\xc3\",\"word\":true,"
         "\"open\":\"un\\\\\"}\n");
     dt_text_fini(&out);
 }
@@ -178,11 +178,13 @@ static void log__restarts_in_json(void **state)
     int fds[2];
     assert_int_equal(pipe(fds), 0);
     dt_log_start(fds[1], DT_LOG_WARN, DT_LOG_JSON);
+    dt_log_info("below_the_level", "n=%d", 1);
     dt_log_error("boom", "why=%s", DT_LOG_Q("no \"space\""));
     dt_log_stop();
     close(fds[1]);
     char *text = read_all(fds[0]);
     close(fds[0]);
+    assert_int_equal(count(text, "\n"), 1);
     assert_non_null(strstr(text, "\"level\":\"ERROR\",\"thread\":\"main\",\"component\":\"test\","
                                  "\"event\":\"boom\",\"why\":\"no \\\"space\\\"\"}\n"));
     free(text);
