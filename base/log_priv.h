@@ -9,8 +9,9 @@
 #include "base/text.h"
 
 #define LOG_QUEUE_MAX 4096
-#define LOG_LINE_MAX  4096 /* with the newline; PIPE_BUF, so that lines of two writers do not mix  \
-                            */
+#define LOG_LINE_MAX                                                                               \
+    4096 /* with the newline; PIPE_BUF, so that lines of two writers do not mix                    \
+          */
 
 struct log_event {
     const char *time;
