@@ -23,7 +23,7 @@
 #include "proxy/admin_priv.h"
 
 #define TOKEN_MAX         1024
-#define TOKEN_MIN         16
+#define TOKEN_MIN         12
 #define ADMIN_CONNECTIONS 64
 #define ADMIN_DRAIN_MS    1000
 
