@@ -72,8 +72,9 @@ class Function:
                     stack.pop()
                 continue
             before = self.body[:match.start()].rstrip()
-            is_block = before.endswith(")") and not self.is_literal(before) \
-                or before.endswith((";", "{", "}", ":")) or before == "" or re.search(r"\b(else|do)$", before)
+            is_block = before == "" or before.endswith((";", "{", "}", ":")) \
+                or (before.endswith(")") and not self.is_literal(before)) \
+                or re.search(r"\b(else|do)$", before)
             stack.append(bool(is_block))
             deepest = max(deepest, sum(stack))
         return max(0, deepest - 1)  # the function's own braces

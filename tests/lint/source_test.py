@@ -15,7 +15,8 @@ FLAT = """int f(void)
     }
 }
 """
-CALLS = "int f(int a, int b, int c, int d, int e, void (*g)(int), void *arg, struct dt_err *err)\n{\n}\n"
+CALLS = "int f(int a, int b, int c, int d, int e, void (*g)(int), void *arg, " \
+        "struct dt_err *err)\n{\n}\n"
 WIDE = "int f(int a, int b, int c, int d, void (*e)(int, int), int g, int h)\n{\n}\n"
 BUSY = "int f(void)\n{\n" + "    if (a && b) g();\n" * 10 + "}\n"
 STORY = "/*\n * base/x.c - what it is for.\n */\n"

@@ -66,7 +66,8 @@ def test_a_bad_query_is_no_way_out(darter, origin, image, query):
     b"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
     b"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
     b"POST /v2/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    b"POST /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     b"GET /v2/ HTTP/1.1\r\nHost: x\r\nno colon here\r\n\r\n",
     b"GET /v2/ HTTP/1.1\r\nHost: x\r\n: empty\r\n\r\n",
     b"\r\n\r\n\r\n\r\n",
@@ -237,7 +238,7 @@ def test_a_blob_that_claims_an_absurd_size_takes_no_room(darter, origin, image):
 
 
 def test_a_manifest_that_lies_about_a_size_is_found_out(darter, origin, image):
-    """The descriptor says 5 bytes; upstream says 50,000: either may be refused, none completed wrong."""
+    """The descriptor says 5 bytes; upstream says 50,000: none is completed wrong."""
     document = json.loads(image.manifest)
     document["layers"][1]["size"] = 5
     body = json.dumps(document).encode()
