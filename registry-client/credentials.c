@@ -13,6 +13,7 @@
 #include "registry-client/base64_priv.h"
 #include "registry-client/host_priv.h"
 #include "registry-client/json_priv.h"
+#include "registry-client/secret_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,18 +24,11 @@
 #define SECRET_FILE_MAX   (64 * 1024u)
 #define DOCKER_CONFIG_MAX (1024 * 1024u)
 
-static void wipe_free(char **secret)
-{
-    if (*secret != NULL)
-        explicit_bzero(*secret, strlen(*secret));
-    dt_free(secret);
-}
-
 void reg_credentials_fini(struct reg_credentials *credentials)
 {
-    wipe_free(&credentials->username);
-    wipe_free(&credentials->password);
-    wipe_free(&credentials->identity_token);
+    reg_secret_free(&credentials->username);
+    reg_secret_free(&credentials->password);
+    reg_secret_free(&credentials->identity_token);
 }
 
 /* ---- files --------------------------------------------------------------------------------------
@@ -265,7 +259,7 @@ char *reg_credentials_basic(const struct reg_credentials *credentials)
     char *encoded = reg_base64_encode(pair, strlen(pair));
     char *basic = dt_asprintf("Basic %s", encoded);
 
-    wipe_free(&pair);
-    wipe_free(&encoded);
+    reg_secret_free(&pair);
+    reg_secret_free(&encoded);
     return basic;
 }

@@ -3,8 +3,9 @@
  *
  * One `struct reg_tokens` per loop and endpoint identity; all calls and callbacks on that loop.
  * Requests for one token are coalesced. The GET form of the token protocol is used everywhere
- * (Harbor has no POST). A token is renewed at 80 % of its life; a token without expires_in lives
- * 60 s (the specification's default).
+ * (Harbor has no POST), but for an identity token, which only the POST form carries. A token is
+ * renewed at 80 % of its life, and used to its end while the service is down; a token without
+ * expires_in lives 60 s (the specification's default).
  */
 #ifndef DARTER_REGISTRY_CLIENT_TOKEN_H
 #define DARTER_REGISTRY_CLIENT_TOKEN_H
@@ -20,7 +21,8 @@ struct reg_tokens *reg_tokens_new(struct dt_loop *, const struct reg_credentials
 void reg_tokens_free(struct reg_tokens **); /* cancels: no callback follows */
 
 /* done comes exactly once, never from inside: `authorization` is "Bearer ..." or "Basic ...", valid
- * inside the callback; NULL with err (DT_EUNAUTHORIZED, DT_EUNAVAILABLE, ...) on failure. `scope_hint`
+ * inside the callback; NULL with err (DT_EUNAUTHORIZED, DT_EUNAVAILABLE, ...) on failure. It may call
+ * anything here, reg_tokens_free() too, but the handle is dead by then. `scope_hint`
  * ("repository:x/y:pull") is used when the challenge names none. Basic challenges answer at once with
  * the credentials, or DT_EUNAUTHORIZED without any. Returns a handle for cancel; NULL never. */
 typedef void (*reg_token_f)(void *arg, const char *authorization, const struct dt_err *err);
