@@ -9,8 +9,8 @@
 
 /* {"errors":[{"code":..,"message":..}]}, escaped. `registry_code` NULL = the code's own. */
 void reg_error_print(struct dt_text *out, int code, const char *registry_code, const char *message);
-/* An upstream's HTTP status as our code: 401, 403, 404, 405, 412, 416 are definite; 429 -> DT_EBUSY;
- * 5xx -> DT_EUNAVAILABLE; anything else odd -> DT_EPROTO. 2xx -> DT_OK. */
+/* An upstream's HTTP status as our code: 401, 403, 404, 405, 412, 416 are definite; 429 ->
+ * DT_EBUSY; 5xx -> DT_EUNAVAILABLE; anything else odd -> DT_EPROTO. 2xx -> DT_OK. */
 int reg_status_code(int http_status);
 
 #endif

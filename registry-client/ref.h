@@ -24,10 +24,10 @@ struct reg_reference {
 };
 int reg_reference_parse(struct reg_reference *out, const char *text, size_t len, struct dt_err *);
 
-/* "docker.io/library/nginx:1.25", "nginx", "harbor:5000/p/r@sha256:...": as people and runtimes write
- * an image. Docker Hub's short forms get "docker.io" and "library/". */
+/* "docker.io/library/nginx:1.25", "nginx", "harbor:5000/p/r@sha256:...": as people and runtimes
+ * write an image. Docker Hub's short forms get "docker.io" and "library/". */
 struct reg_image {
-    char host[262];                /* "docker.io", "harbor.test:1234" */
+    char host[262]; /* "docker.io", "harbor.test:1234" */
     char repository[REG_NAME_MAX + 1];
     struct reg_reference reference; /* tag "latest" when none was given */
 };

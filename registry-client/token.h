@@ -21,10 +21,11 @@ struct reg_tokens *reg_tokens_new(struct dt_loop *, const struct reg_credentials
 void reg_tokens_free(struct reg_tokens **); /* cancels: no callback follows */
 
 /* done comes exactly once, never from inside: `authorization` is "Bearer ..." or "Basic ...", valid
- * inside the callback; NULL with err (DT_EUNAUTHORIZED, DT_EUNAVAILABLE, ...) on failure. It may call
- * anything here, reg_tokens_free() too, but the handle is dead by then. `scope_hint`
- * ("repository:x/y:pull") is used when the challenge names none. Basic challenges answer at once with
- * the credentials, or DT_EUNAUTHORIZED without any. Returns a handle for cancel; NULL never. */
+ * inside the callback; NULL with err (DT_EUNAUTHORIZED, DT_EUNAVAILABLE, ...) on failure. It may
+ * call anything here, reg_tokens_free() too, but the handle is dead by then. `scope_hint`
+ * ("repository:x/y:pull") is used when the challenge names none. Basic challenges answer at once
+ * with the credentials, or DT_EUNAUTHORIZED without any. Returns a handle for cancel; NULL never.
+ */
 typedef void (*reg_token_f)(void *arg, const char *authorization, const struct dt_err *err);
 struct reg_token_request;
 struct reg_token_request *reg_tokens_get(struct reg_tokens *, const struct reg_challenge *,
