@@ -293,15 +293,18 @@ static void open_writer(struct proxy_task *task, uint64_t size)
     struct dt_err err = {0};
     int rc = cache_writer_open(&task->writer, task->proxy->cache, &task->digest, size, task->loop,
                                &WRITER_OPS, task, &err);
-    task->size = size;
     if (rc < 0) {
         char name[13];
+        task->err = err;
+        if (rc == -DT_EBUSY)
+            return; /* an earlier writer is just letting go: the next step tries again */
+        task->size = size;
         dt_log_warn("stream_through", "blob=%s size=%llu reason=%s",
                     dt_digest_short(name, &task->digest), (unsigned long long)size,
                     DT_LOG_Q(err.msg));
-        task->err = err;
         return;
     }
+    task->size = size;
     task->resumed_bytes = cache_writer_pieces(task->writer)->filled_bytes;
     task->state = TASK_FETCHING;
     task_tell_readable(task);
@@ -392,8 +395,11 @@ static void on_done(void *arg, const struct dt_err *err)
     bool is_whole = stream->pos >= stream->end;
     uint64_t delivered = stream->pos - stream->start;
     close_stream(stream);
-    if (task->writer == NULL && err->code == DT_ECANCELLED) {
-        task_stream_through(task);
+    if (task->writer == NULL && err->code == DT_ECANCELLED) { /* no writer could be opened */
+        if (task->err.code == DT_EBUSY)
+            task_step_soon(task);
+        else
+            task_stream_through(task);
         return;
     }
     if (is_whole) {
