@@ -1,0 +1,267 @@
+/*
+ * A proxy without its listeners, two scripted registries as its upstream, and a way to put the two
+ * questions of proxy/repository.h from the test's own thread.
+ */
+#include "proxy_origin.h"
+
+#include <ftw.h>
+#include <semaphore.h>
+#include <time.h>
+
+#include "proxy/account.h"
+#include "proxy/repository.h"
+
+#define LAB_DEADLINE_S 20
+
+struct lab {
+    struct proxy_options options;
+    struct reg_upstream upstream;
+    struct proxy proxy;
+    struct origin origin, standby;
+    bool has_standby;
+    char dir[64];
+};
+
+/* One question and its answer. */
+struct asked {
+    struct lab *lab;
+    sem_t done;
+    /* the question */
+    bool is_blob;
+    char repository[64];
+    struct reg_reference reference;
+    char authorization[128], accept[128]; /* "" = none */
+    /* the answer */
+    struct proxy_permit permit;
+    struct proxy_manifest manifest;
+    struct proxy_refusal *refusal;
+};
+
+static inline void lab_open(struct lab *lab, unsigned n_loops)
+{
+    struct dt_err err = {0};
+    char url[64];
+
+    lab->upstream.name = dt_strdup("lab");
+    lab->upstream.n_endpoints = lab->has_standby ? 2 : 1;
+    lab->upstream.endpoints = dt_new_array(struct reg_endpoint, 2);
+    for (unsigned i = 0; i < lab->upstream.n_endpoints; i++) {
+        (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d",
+                       i == 0 ? lab->origin.port : lab->standby.port);
+        DT_ASSERT(reg_endpoint_init(&lab->upstream.endpoints[i], url, i, &err) == 0);
+    }
+    lab->proxy =
+        (struct proxy){.options = &lab->options, .upstreams = &lab->upstream, .n_upstreams = 1};
+    DT_ASSERT(dt_loops_new(&lab->proxy.loops, n_loops, &err) == 0);
+    DT_ASSERT(dt_pool_new(&lab->proxy.pool, 2, &err) == 0);
+    DT_ASSERT(dt_fetcher_new(&lab->proxy.fetcher, lab->proxy.loops,
+                             &(struct dt_fetcher_opts){.user_agent = "test"}, &err) == 0);
+    DT_ASSERT(cache_open(&lab->proxy.cache,
+                         &(struct cache_opts){.dir = lab->dir,
+                                              .max_bytes = 100 * MIB,
+                                              .pool = lab->proxy.pool,
+                                              .flush_interval_ms = 20},
+                         &err) == 0);
+    DT_ASSERT(proxy_accounts_new(&lab->proxy, &err) == 0);
+    DT_ASSERT(proxy_repositories_new(&lab->proxy, &err) == 0);
+}
+
+/* The loops are started apart: a test may still change options and upstream. */
+static inline void lab_run(struct lab *lab)
+{
+    struct dt_err err = {0};
+    DT_ASSERT(dt_loops_start(lab->proxy.loops, &err) == 0);
+}
+
+static inline void lab_on_flushed(void *arg, const struct dt_err *err)
+{
+    (void)err;
+    sem_post(arg);
+}
+
+static inline void lab_on_round(void *arg)
+{
+    sem_post(arg);
+}
+
+/* Waits until the cache has told every loop what became of its writes, and the loops have heard. */
+static inline void lab_settle(struct lab *lab)
+{
+    struct cache_tag tag = {.digest = {.algo = DT_SHA256}};
+    sem_t done;
+
+    sem_init(&done, 0, 0);
+    cache_tag_put(lab->proxy.cache, "lab", "settle", "x", &tag,
+                  (struct cache_completion){.done = lab_on_flushed,
+                                            .arg = &done,
+                                            .loop = dt_loops_at(lab->proxy.loops, 0)});
+    sem_wait(&done);
+    for (unsigned i = 0; i < dt_loops_count(lab->proxy.loops); i++) {
+        dt_loop_post(dt_loops_at(lab->proxy.loops, i), lab_on_round, &done);
+        sem_wait(&done);
+    }
+    sem_destroy(&done);
+}
+
+static inline void lab_close(struct lab *lab)
+{
+    lab_settle(lab);
+    dt_loops_stop(lab->proxy.loops);
+    proxy_repositories_free(&lab->proxy);
+    proxy_accounts_free(&lab->proxy);
+    cache_close(&lab->proxy.cache);
+    dt_fetcher_free(&lab->proxy.fetcher);
+    dt_pool_free(&lab->proxy.pool);
+    dt_loops_free(&lab->proxy.loops);
+    reg_upstream_fini(&lab->upstream);
+    memset(&lab->upstream, 0, sizeof(lab->upstream));
+}
+
+static inline struct lab *lab_new(void)
+{
+    struct lab *lab = dt_new(struct lab);
+
+    (void)snprintf(lab->dir, sizeof(lab->dir), "/tmp/darter-test-XXXXXX");
+    DT_ASSERT(mkdtemp(lab->dir) != NULL);
+    origin_start(&lab->origin);
+    origin_start(&lab->standby);
+    lab->options.tag_fresh_ms = 60000;
+    lab->options.tag_stale_ms = 3600000;
+    lab->options.tag_budget_ms = 3000;
+    lab->options.grant_ttl_ms = 60000;
+    lab->options.grant_grace_ms = 3600000;
+    lab->options.head_deadline_ms = 15000;
+    return lab;
+}
+
+static inline int lab_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+static inline void lab_free(struct lab *lab)
+{
+    origin_stop(&lab->origin);
+    origin_stop(&lab->standby);
+    (void)nftw(lab->dir, lab_remove, 16, FTW_DEPTH | FTW_PHYS); /* what stays is /tmp's */
+    free(lab);
+}
+
+/* ---- asking ---- */
+
+static inline void lab_on_permit(void *arg, struct proxy_permit *permit)
+{
+    struct asked *asked = arg;
+    asked->permit = *permit;
+    permit->refusal.www_authenticate = NULL; /* taken */
+    asked->refusal = &asked->permit.refusal;
+    sem_post(&asked->done);
+}
+
+static inline void lab_on_manifest(void *arg, struct proxy_manifest *manifest)
+{
+    struct asked *asked = arg;
+    asked->manifest = *manifest;
+    manifest->refusal.www_authenticate = manifest->warning = NULL; /* taken, all three */
+    manifest->object = NULL;
+    asked->refusal = &asked->manifest.refusal;
+    sem_post(&asked->done);
+}
+
+static inline void lab_put_question(void *arg)
+{
+    struct asked *asked = arg;
+    struct proxy *proxy = &asked->lab->proxy;
+    const char *authorization = asked->authorization[0] != '\0' ? asked->authorization : NULL;
+
+    if (asked->is_blob)
+        proxy_repository_permit_blob(proxy, &asked->lab->upstream, asked->repository,
+                                     &asked->reference.digest, authorization, lab_on_permit, asked);
+    else
+        proxy_repository_get_manifest(
+            proxy, &asked->lab->upstream, asked->repository, &asked->reference, authorization,
+            asked->accept[0] != '\0' ? asked->accept : NULL, lab_on_manifest, asked);
+}
+
+static inline struct asked *lab_begin(struct lab *lab, bool is_blob, const char *repository,
+                                      const char *reference, const char *authorization,
+                                      const char *accept)
+{
+    static _Atomic unsigned turn;
+    struct asked *asked = dt_new(struct asked);
+    unsigned index = atomic_fetch_add(&turn, 1) % dt_loops_count(lab->proxy.loops);
+
+    asked->lab = lab;
+    sem_init(&asked->done, 0, 0);
+    asked->is_blob = is_blob;
+    DT_ASSERT(reg_reference_parse(&asked->reference, reference, strlen(reference), NULL) == 0);
+    (void)snprintf(asked->repository, sizeof(asked->repository), "%s", repository);
+    (void)snprintf(asked->authorization, sizeof(asked->authorization), "%s",
+                   authorization != NULL ? authorization : "");
+    (void)snprintf(asked->accept, sizeof(asked->accept), "%s", accept != NULL ? accept : "");
+    dt_loop_post(dt_loops_at(lab->proxy.loops, index), lab_put_question, asked);
+    return asked;
+}
+
+static inline void lab_wait(struct asked *asked)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LAB_DEADLINE_S;
+    DT_ASSERT(sem_timedwait(&asked->done, &until) == 0);
+}
+
+static inline void lab_done(struct asked *asked)
+{
+    proxy_refusal_fini(asked->refusal);
+    free(asked->manifest.object);
+    free(asked->manifest.warning);
+    sem_destroy(&asked->done);
+    free(asked);
+}
+
+static inline struct asked *lab_manifest(struct lab *lab, const char *reference,
+                                         const char *authorization)
+{
+    struct asked *asked = lab_begin(lab, false, "team/app", reference, authorization, NULL);
+    lab_wait(asked);
+    return asked;
+}
+
+static inline struct asked *lab_blob(struct lab *lab, const char *repository, const char *digest,
+                                     const char *authorization)
+{
+    struct asked *asked = lab_begin(lab, true, repository, digest, authorization, NULL);
+    lab_wait(asked);
+    return asked;
+}
+
+/* A counter of the origin, read under its lock. */
+static inline int origin_count(struct origin *origin, const int *counter)
+{
+    pthread_mutex_lock(&origin->lock);
+    int value = *counter;
+    pthread_mutex_unlock(&origin->lock);
+    return value;
+}
+
+static inline void origin_wait_count(struct origin *origin, const int *counter, int at_least)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LAB_DEADLINE_S;
+    pthread_mutex_lock(&origin->lock);
+    while (*counter < at_least) {
+        struct timespec step;
+        clock_gettime(CLOCK_REALTIME, &step);
+        DT_ASSERT(step.tv_sec < until.tv_sec);
+        step.tv_nsec += 10000000; /* counters are not all announced */
+        if (step.tv_nsec >= 1000000000) {
+            step.tv_sec++;
+            step.tv_nsec -= 1000000000;
+        }
+        (void)pthread_cond_timedwait(&origin->changed, &origin->lock, &step);
+    }
+    pthread_mutex_unlock(&origin->lock);
+}

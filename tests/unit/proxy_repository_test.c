@@ -1,0 +1,723 @@
+/*
+ * tests/unit/proxy_repository_test.c - rights, tags and stale copies, against a scripted registry.
+ */
+#include "proxy_lab.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "proxy/source.h"
+
+#define CONFIG  "sha256:1" A64_63
+#define A64_63  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define LAYER   "sha256:2" A64_63
+#define STRANGE "sha256:3" A64_63
+#define LISTED  "sha256:4" A64_63
+#define MANIFEST1                                                                                  \
+    "{\"schemaVersion\":2,\"mediaType\":\"" ORIGIN_TYPE "\",\"config\":{\"mediaType\":"            \
+    "\"application/vnd.oci.image.config.v1+json\",\"digest\":\"" CONFIG "\",\"size\":11},"         \
+    "\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"" LAYER    \
+    "\",\"size\":222}]}"
+#define MANIFEST2                                                                                  \
+    "{\"schemaVersion\":2,\"mediaType\":\"" ORIGIN_TYPE "\",\"config\":{\"mediaType\":"            \
+    "\"application/vnd.oci.image.config.v1+json\",\"digest\":\"" CONFIG "\",\"size\":11},"         \
+    "\"layers\":[]}"
+
+#define EVE   "Bearer eve"
+#define ALICE "Bearer alice"
+#define BOB   "Bearer bob"
+
+/* Alice may read, everybody else may not. */
+static struct lab *lab_private(void)
+{
+    struct lab *lab = lab_new();
+    lab->origin.allowed[0] = lab->standby.allowed[0] = ALICE;
+    lab->origin.manifest = lab->standby.manifest = MANIFEST1;
+    return lab;
+}
+
+static void script(struct origin *origin, enum origin_quirk quirk, int status)
+{
+    pthread_mutex_lock(&origin->lock);
+    origin->quirk = quirk;
+    origin->status = status;
+    pthread_mutex_unlock(&origin->lock);
+}
+
+static void end(struct lab *lab)
+{
+    lab_close(lab);
+    lab_free(lab);
+}
+
+static void expect_manifest(struct asked *asked, const char *text, enum proxy_freshness freshness)
+{
+    if (asked->refusal->err.code != 0)
+        fail_msg("refused: %s", asked->refusal->err.msg);
+    assert_non_null(asked->manifest.object);
+    assert_string_equal(asked->manifest.object->bytes, text);
+    assert_int_equal(asked->manifest.object->len, strlen(text));
+    assert_string_equal(asked->manifest.object->media_type, ORIGIN_TYPE);
+    assert_string_equal(proxy_freshness_word(asked->manifest.freshness),
+                        proxy_freshness_word(freshness));
+    lab_done(asked);
+}
+
+static void expect_refused(struct asked *asked, int status, const char *code)
+{
+    const struct proxy_refusal *refusal = asked->refusal;
+    if (refusal->err.code == 0)
+        fail_msg("not refused with %d", status);
+    assert_int_equal(refusal->status, status);
+    assert_string_equal(refusal->registry_code != NULL ? refusal->registry_code
+                                                       : dt_code_registry(refusal->err.code),
+                        code);
+    assert_null(asked->manifest.object);
+    lab_done(asked);
+}
+
+static void expect_permit(struct asked *asked, uint64_t size, bool is_stale)
+{
+    if (asked->refusal->err.code != 0)
+        fail_msg("refused: %s", asked->refusal->err.msg);
+    assert_int_equal(asked->permit.size, size);
+    assert_int_equal(asked->permit.is_stale, is_stale);
+    lab_done(asked);
+}
+
+static char *digest_of(const char *text)
+{
+    static char digest[DT_DIGEST_TEXT_MAX];
+    origin_digest(digest, text);
+    return digest;
+}
+
+/* ---- tags ---- */
+
+static void tag__is_asked_for_once_and_then_served_from_the_cache(void **state)
+{
+    struct lab *lab = lab_private();
+    struct asked *asked;
+
+    (void)state;
+    lab_open(lab, 2);
+    lab_run(lab);
+    asked = lab_manifest(lab, "v1", ALICE);
+    assert_int_equal(asked->manifest.source, SOURCE_ORIGIN);
+    expect_manifest(asked, MANIFEST1, PROXY_MISS);
+    assert_int_equal(origin_count(&lab->origin, &lab->origin.n_gets), 1);
+    asked = lab_manifest(lab, "v1", ALICE);
+    assert_int_equal(asked->manifest.source, SOURCE_DISK);
+    expect_manifest(asked, MANIFEST1, PROXY_HIT);
+    /* what a runtime asks next: the digest, config and layer; all known by now */
+    expect_manifest(lab_manifest(lab, digest_of(MANIFEST1), ALICE), MANIFEST1, PROXY_HIT);
+    expect_permit(lab_blob(lab, "team/app", CONFIG, ALICE), 11, false);
+    expect_permit(lab_blob(lab, "team/app", LAYER, ALICE), 222, false);
+    assert_int_equal(origin_count(&lab->origin, &lab->origin.n_gets), 1);
+    assert_int_equal(origin_count(&lab->origin, &lab->origin.n_blob_heads), 0);
+    end(lab);
+}
+
+static void tag__that_moved_costs_one_get_and_one_that_did_not_costs_none(void **state)
+{
+    struct lab *lab = lab_private();
+
+    (void)state;
+    lab->options.tag_fresh_ms = 0;
+    lab_open(lab, 2);
+    lab_run(lab);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_HIT);
+    assert_int_equal(origin_count(&lab->origin, &lab->origin.n_gets), 1);
+    pthread_mutex_lock(&lab->origin.lock);
+    lab->origin.manifest = MANIFEST2;
+    pthread_mutex_unlock(&lab->origin.lock);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST2, PROXY_MISS);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST2, PROXY_HIT);
+    assert_int_equal(origin_count(&lab->origin, &lab->origin.n_gets), 2);
+    end(lab);
+}
+
+static void tag__quirks_of_head_are_worked_around(void **state)
+{
+    static const struct {
+        enum origin_quirk quirk;
+        int n_gets;
+    } rows[] = {
+        {QUIRK_HEAD_405, 1},          {QUIRK_HEAD_404, 1},      {QUIRK_HEAD_NO_DIGEST, 1},
+        {QUIRK_HEAD_NO_LENGTH, 1},    {QUIRK_HEAD_LENGTH_0, 1}, {QUIRK_HEAD_PLAIN_TYPE, 1},
+        {QUIRK_HEAD_WRONG_DIGEST, 2}, {QUIRK_GET_NO_TYPE, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct lab *lab = lab_private();
+        lab->origin.quirk = rows[i].quirk;
+        lab_open(lab, 1);
+        lab_run(lab);
+        expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+        assert_int_equal(origin_count(&lab->origin, &lab->origin.n_gets), rows[i].n_gets);
+        expect_manifest(lab_manifest(lab, digest_of(MANIFEST1), ALICE), MANIFEST1, PROXY_HIT);
+        end(lab);
+    }
+}
+
+static void tag__of_a_lying_registry_comes_from_its_standby_or_not_at_all(void **state)
+{
+    static const enum origin_quirk quirks[] = {QUIRK_GET_WRONG_BYTES, QUIRK_GET_WRONG_DIGEST,
+                                               QUIRK_GET_HTML};
+
+    (void)state;
+    for (unsigned i = 0; i < 6; i++) {
+        struct lab *lab = lab_private();
+        struct asked *asked;
+        lab->origin.quirk = quirks[i % 3];
+        lab->has_standby = i >= 3;
+        lab_open(lab, 1);
+        lab_run(lab);
+        asked = lab_manifest(lab, "v1", ALICE);
+        if (lab->has_standby) {
+            assert_int_equal(asked->manifest.source, SOURCE_MIRROR);
+            expect_manifest(asked, MANIFEST1, PROXY_MISS);
+        } else {
+            assert_int_not_equal(asked->refusal->err.code, 0);
+            assert_null(asked->manifest.object);
+            assert_int_not_equal(asked->refusal->status, 404);
+            lab_done(asked);
+        }
+        assert_true(atomic_load(&lab->upstream.endpoints[0].strikes) > 0);
+        end(lab);
+    }
+}
+
+static void tag__too_large_or_without_content_is_refused(void **state)
+{
+    struct lab *lab = lab_private();
+
+    (void)state;
+    lab_open(lab, 1);
+    lab_run(lab);
+    script(&lab->origin, QUIRK_HUGE, 0);
+    expect_refused(lab_manifest(lab, "v1", ALICE), 413, "SIZE_INVALID");
+    script(&lab->origin, QUIRK_GET_204, 0);
+    expect_refused(lab_manifest(lab, "v1", ALICE), 502, "UNKNOWN");
+    script(&lab->origin, QUIRK_NONE, 0);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+    end(lab);
+}
+
+static void tag__whose_type_the_client_does_not_accept_is_relayed(void **state)
+{
+    struct lab *lab = lab_private();
+    struct asked *asked;
+
+    (void)state;
+    lab_open(lab, 1);
+    lab_run(lab);
+    for (unsigned i = 0; i < 2; i++) { /* before and after it is cached */
+        asked = lab_begin(lab, false, "team/app", "v1", ALICE,
+                          "application/vnd.docker.distribution.manifest.v1+prettyjws");
+        lab_wait(asked);
+        assert_int_equal(asked->refusal->err.code, 0);
+        assert_true(asked->manifest.must_relay);
+        assert_null(asked->manifest.object);
+        lab_done(asked);
+        assert_int_equal(origin_count(&lab->origin, &lab->origin.n_gets), i);
+        expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, i == 0 ? PROXY_MISS : PROXY_HIT);
+    }
+    end(lab);
+}
+
+static void tag__that_changed_is_asked_for_again(void **state)
+{
+    struct lab *lab = lab_private();
+
+    (void)state;
+    lab_open(lab, 2);
+    lab_run(lab);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+    pthread_mutex_lock(&lab->origin.lock);
+    lab->origin.manifest = MANIFEST2;
+    pthread_mutex_unlock(&lab->origin.lock);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_HIT);
+    proxy_repository_tag_changed(&lab->proxy, &lab->upstream, "team/app", "v1");
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST2, PROXY_MISS);
+    end(lab);
+}
+
+static void tag__that_is_unknown_is_asked_for_again_only_after_news(void **state)
+{
+    struct lab *lab = lab_private();
+    int n;
+
+    (void)state;
+    lab_open(lab, 2);
+    lab_run(lab);
+    script(&lab->origin, QUIRK_NONE, 404);
+    expect_refused(lab_manifest(lab, "v1", ALICE), 404, "MANIFEST_UNKNOWN");
+    n = origin_count(&lab->origin, &lab->origin.n_requests);
+    expect_refused(lab_manifest(lab, "v1", ALICE), 404, "MANIFEST_UNKNOWN");
+    assert_int_equal(origin_count(&lab->origin, &lab->origin.n_requests), n);
+    expect_refused(lab_manifest(lab, "v1", BOB), 404, "MANIFEST_UNKNOWN");
+    assert_true(origin_count(&lab->origin, &lab->origin.n_requests) > n); /* another caller */
+    script(&lab->origin, QUIRK_NONE, 0);
+    proxy_repository_tag_changed(&lab->proxy, &lab->upstream, "team/app", "v1");
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+    end(lab);
+}
+
+/* ---- rights ---- */
+
+static void rights__of_one_caller_are_not_anothers(void **state)
+{
+    struct lab *lab = lab_private();
+    struct asked *asked;
+    char challenge[200];
+
+    (void)state;
+    lab_open(lab, 2);
+    lab_run(lab);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+    (void)snprintf(challenge, sizeof(challenge), ORIGIN_CHALLENGE, lab->origin.port);
+    asked = lab_manifest(lab, "v1", EVE);
+    assert_string_equal(asked->refusal->www_authenticate, challenge);
+    expect_refused(asked, 401, "UNAUTHORIZED");
+    expect_refused(lab_manifest(lab, "v1", NULL), 401, "UNAUTHORIZED");
+    expect_refused(lab_manifest(lab, digest_of(MANIFEST1), EVE), 401, "UNAUTHORIZED");
+    expect_refused(lab_blob(lab, "team/app", LAYER, EVE), 401, "UNAUTHORIZED");
+    expect_refused(lab_blob(lab, "team/app", LAYER, NULL), 401, "UNAUTHORIZED");
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_HIT);
+    end(lab);
+}
+
+static void rights__to_one_repository_open_no_other(void **state)
+{
+    struct lab *lab = lab_private();
+    struct asked *asked;
+
+    (void)state;
+    lab_open(lab, 2);
+    lab_run(lab);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+    /* the layer is known, and not to belong there */
+    expect_refused(lab_blob(lab, "team/other", LAYER, ALICE), 404, "BLOB_UNKNOWN");
+    assert_int_equal(origin_count(&lab->origin, &lab->origin.n_blob_heads), 1);
+    script(&lab->origin, QUIRK_NONE, 403);
+    asked = lab_begin(lab, false, "team/other", digest_of(MANIFEST1), ALICE, NULL);
+    lab_wait(asked);
+    expect_refused(asked, 403, "DENIED");
+    end(lab);
+}
+
+static void rights__to_a_blob_nobody_listed_are_asked_upstream_once(void **state)
+{
+    struct lab *lab = lab_private();
+
+    (void)state;
+    lab->origin.blob = STRANGE;
+    lab_open(lab, 2);
+    lab_run(lab);
+    expect_permit(lab_blob(lab, "team/app", STRANGE, ALICE), 77, false);
+    expect_permit(lab_blob(lab, "team/app", STRANGE, ALICE), 77, false);
+    assert_int_equal(origin_count(&lab->origin, &lab->origin.n_blob_heads), 1);
+    expect_refused(lab_blob(lab, "team/app", LISTED, ALICE), 404, "BLOB_UNKNOWN");
+    expect_refused(lab_blob(lab, "team/app", LISTED, ALICE), 404, "BLOB_UNKNOWN");
+    assert_int_equal(origin_count(&lab->origin, &lab->origin.n_blob_heads), 2);
+    end(lab);
+}
+
+static void rights__a_definite_no_is_obeyed_although_there_is_a_copy(void **state)
+{
+    static const struct {
+        int status;
+        const char *code;
+    } rows[] = {{401, "UNAUTHORIZED"}, {403, "DENIED"}, {404, "MANIFEST_UNKNOWN"}, {412, "DENIED"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct lab *lab = lab_private();
+        lab->options.tag_fresh_ms = lab->options.grant_ttl_ms = 0;
+        lab_open(lab, 1);
+        lab_run(lab);
+        expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+        script(&lab->origin, QUIRK_NONE, rows[i].status);
+        expect_refused(lab_manifest(lab, "v1", ALICE), rows[i].status, rows[i].code);
+        /* and the grace is gone with the grant */
+        script(&lab->origin, QUIRK_RESET, 0);
+        expect_refused(lab_manifest(lab, digest_of(MANIFEST1), ALICE), 503, "UNAVAILABLE");
+        end(lab);
+    }
+}
+
+static void rights__are_checked_before_a_flight_is_shared(void **state)
+{
+    struct lab *lab = lab_private();
+    struct asked *asked[9];
+    char name[32];
+    const size_t n = sizeof(asked) / sizeof(asked[0]);
+
+    (void)state;
+    lab->origin.allowed[1] = BOB;
+    lab->origin.holds_gets = true;
+    lab_open(lab, 2);
+    lab_run(lab);
+    for (size_t i = 0; i < n; i++) {
+        (void)snprintf(name, sizeof(name), "%s", i % 3 == 0 ? ALICE : i % 3 == 1 ? BOB : EVE);
+        asked[i] =
+            lab_begin(lab, false, "team/app", i < 6 ? "v1" : digest_of(MANIFEST1), name, NULL);
+    }
+    /* the three of Eve come back while the bytes are still on their way */
+    for (size_t i = 2; i < n; i += 3) {
+        lab_wait(asked[i]);
+        expect_refused(asked[i], 401, "UNAUTHORIZED");
+    }
+    origin_wait_count(&lab->origin, &lab->origin.n_waiting_gets, 1);
+    pthread_mutex_lock(&lab->origin.lock);
+    lab->origin.holds_gets = false;
+    pthread_cond_broadcast(&lab->origin.changed);
+    pthread_mutex_unlock(&lab->origin.lock);
+    for (size_t i = 0; i < n; i++) {
+        if (i % 3 == 2)
+            continue;
+        lab_wait(asked[i]);
+        expect_manifest(asked[i], MANIFEST1, asked[i]->manifest.freshness);
+    }
+    assert_true(origin_count(&lab->origin, &lab->origin.n_gets) <= 2); /* Eve's own may be one */
+    end(lab);
+}
+
+static void rights__a_refused_leader_does_not_take_the_others_down(void **state)
+{
+    struct lab *lab = lab_private();
+    struct asked *alice, *bob;
+
+    (void)state;
+    lab->origin.allowed[1] = BOB;
+    lab->origin.get_refused = BOB;
+    lab->origin.holds_gets = true;
+    lab_open(lab, 1);
+    lab_run(lab);
+    bob = lab_begin(lab, false, "team/app", "v1", BOB, NULL);
+    origin_wait_count(&lab->origin, &lab->origin.n_gets, 1);
+    alice = lab_begin(lab, false, "team/app", "v1", ALICE, NULL);
+    origin_wait_count(&lab->origin, &lab->origin.n_heads, 2);
+    pthread_mutex_lock(&lab->origin.lock);
+    lab->origin.holds_gets = false;
+    pthread_cond_broadcast(&lab->origin.changed);
+    pthread_mutex_unlock(&lab->origin.lock);
+    lab_wait(bob);
+    expect_refused(bob, 401, "UNAUTHORIZED");
+    lab_wait(alice);
+    expect_manifest(alice, MANIFEST1, PROXY_MISS);
+    end(lab);
+}
+
+static void rights__policy_is_asked_for_again_where_it_may_change(void **state)
+{
+    struct lab *lab = lab_private();
+    int n_gets;
+
+    (void)state;
+    lab_open(lab, 1);
+    lab->upstream.revalidate_ms = 1;
+    lab_run(lab);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+    n_gets = origin_count(&lab->origin, &lab->origin.n_gets);
+    /* HEADs from here on: one millisecond is over sooner or later */
+    for (int heads = origin_count(&lab->origin, &lab->origin.n_heads);
+         origin_count(&lab->origin, &lab->origin.n_heads) < heads + 3;)
+        expect_manifest(lab_manifest(lab, digest_of(MANIFEST1), ALICE), MANIFEST1, PROXY_HIT);
+    assert_int_equal(origin_count(&lab->origin, &lab->origin.n_gets), n_gets);
+    script(&lab->origin, QUIRK_NONE, 412);
+    for (bool is_refused = false; !is_refused;) {
+        struct asked *asked = lab_manifest(lab, digest_of(MANIFEST1), ALICE);
+        is_refused = asked->refusal->err.code != 0;
+        if (is_refused)
+            expect_refused(asked, 412, "DENIED");
+        else
+            lab_done(asked);
+    }
+    end(lab);
+}
+
+static void rights__in_mode_b_are_our_accounts_and_its_trouble_is_ours(void **state)
+{
+    struct lab *lab = lab_private();
+    struct asked *asked;
+
+    (void)state;
+    lab->origin.allowed[0] = "Bearer ours";
+    lab->origin.token = "ours";
+    lab_open(lab, 2);
+    lab->upstream.own_credentials = true;
+    lab->upstream.endpoints[0].has_credentials = true;
+    lab->upstream.endpoints[0].credentials =
+        (struct reg_credentials){.username = dt_strdup("robot"),
+                                 .password = dt_strdup("pw"),
+                                 .identity_token = dt_strdup("")};
+    lab_run(lab);
+    expect_manifest(lab_manifest(lab, "v1", EVE), MANIFEST1, PROXY_MISS);
+    expect_manifest(lab_manifest(lab, "v1", NULL), MANIFEST1, PROXY_HIT);
+    expect_permit(lab_blob(lab, "team/app", LAYER, NULL), 222, false);
+    assert_string_equal(lab->origin.last_authorization, "Bearer ours");
+    assert_int_equal(origin_count(&lab->origin, &lab->origin.n_tokens), 1);
+    /* upstream throws our token away */
+    script(&lab->origin, QUIRK_NONE, 401);
+    asked = lab_manifest(lab, "v2", NULL);
+    assert_null(asked->refusal->www_authenticate);
+    expect_refused(asked, 502, "UNKNOWN");
+    assert_int_equal(origin_count(&lab->origin, &lab->origin.n_tokens), 2);
+    script(&lab->origin, QUIRK_NONE, 403);
+    expect_refused(lab_manifest(lab, "v3", NULL), 404, "MANIFEST_UNKNOWN");
+    /* and now the token service turns us away as well */
+    pthread_mutex_lock(&lab->origin.lock);
+    lab->origin.token = NULL;
+    pthread_mutex_unlock(&lab->origin.lock);
+    script(&lab->origin, QUIRK_NONE, 401);
+    expect_refused(lab_manifest(lab, "v4", NULL), 502, "UNKNOWN");
+    end(lab);
+}
+
+/* ---- upstream is away ---- */
+
+static void stale__copies_are_for_those_who_could_read_before(void **state)
+{
+    static const struct {
+        enum origin_quirk quirk;
+        int status;
+    } rows[] = {{QUIRK_NONE, 500},
+                {QUIRK_NONE, 503},
+                {QUIRK_NONE, 429},
+                {QUIRK_RESET, 0},
+                {QUIRK_SILENT, 0}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct lab *lab = lab_private();
+        struct asked *asked;
+        int n;
+        lab->options.tag_fresh_ms = lab->options.grant_ttl_ms = 0;
+        lab->options.tag_budget_ms = 200;
+        lab->options.head_deadline_ms = 1500;
+        lab->origin.extra = "Retry-After: 7\r\n";
+        lab_open(lab, 2);
+        lab_run(lab);
+        expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+        script(&lab->origin, rows[i].quirk, rows[i].status);
+        asked = lab_manifest(lab, "v1", ALICE);
+        assert_int_equal(asked->manifest.source, SOURCE_DISK);
+        expect_manifest(asked, MANIFEST1, PROXY_STALE);
+        n = origin_count(&lab->origin, &lab->origin.n_requests);
+        /* not asked again for a while, whatever Alice wants of it */
+        expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_STALE);
+        expect_manifest(lab_manifest(lab, digest_of(MANIFEST1), ALICE), MANIFEST1, PROXY_STALE);
+        expect_permit(lab_blob(lab, "team/app", LAYER, ALICE), 222, true);
+        assert_int_equal(origin_count(&lab->origin, &lab->origin.n_requests), n);
+        asked = lab_manifest(lab, "v1", EVE);
+        if (rows[i].status == 429)
+            assert_int_equal(asked->refusal->retry_after_s, 7);
+        expect_refused(asked, 503, rows[i].status == 429 ? "TOOMANYREQUESTS" : "UNAVAILABLE");
+        end(lab);
+    }
+}
+
+static void stale__copies_do_not_keep_a_new_blob_waiting_for_ever(void **state)
+{
+    struct lab *lab = lab_private();
+
+    (void)state;
+    lab->options.head_deadline_ms = 300;
+    lab_open(lab, 1);
+    lab_run(lab);
+    script(&lab->origin, QUIRK_SILENT, 0);
+    expect_refused(lab_blob(lab, "team/app", LAYER, ALICE), 503, "UNAVAILABLE");
+    expect_refused(lab_manifest(lab, "v1", ALICE), 503, "UNAVAILABLE");
+    end(lab);
+}
+
+static void stale__tag_is_asked_for_in_the_background_and_comes_back(void **state)
+{
+    struct lab *lab = lab_private();
+    struct asked *asked;
+    enum proxy_freshness freshness = PROXY_STALE;
+
+    (void)state;
+    lab->options.tag_fresh_ms = 0;
+    lab_open(lab, 1);
+    lab_run(lab);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+    script(&lab->origin, QUIRK_NONE, 500);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_STALE);
+    script(&lab->origin, QUIRK_NONE, 0);
+    for (time_t until = time(NULL) + LAB_DEADLINE_S; freshness == PROXY_STALE;) {
+        assert_true(time(NULL) < until);
+        asked = lab_manifest(lab, "v1", ALICE);
+        freshness = asked->manifest.freshness;
+        expect_manifest(asked, MANIFEST1, freshness);
+    }
+    assert_int_equal(freshness, PROXY_HIT);
+    end(lab);
+}
+
+static void stale__copies_are_for_everybody_where_the_repository_is_public(void **state)
+{
+    struct lab *lab = lab_private();
+
+    (void)state;
+    lab->options.tag_fresh_ms = lab->options.grant_ttl_ms = 0;
+    lab->origin.allowed[1] = "Bearer anonymous";
+    lab->origin.token = "anonymous";
+    lab_open(lab, 2);
+    lab_run(lab);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+    /* the background check: HEAD without a header, a token, HEAD with it */
+    origin_wait_count(&lab->origin, &lab->origin.n_tokens, 1);
+    origin_wait_count(&lab->origin, &lab->origin.n_heads, 3);
+    /* its answer has to travel home: asked until it did */
+    script(&lab->origin, QUIRK_NONE, 500);
+    for (bool is_served = false; !is_served;) {
+        struct asked *asked = lab_manifest(lab, "v1", EVE);
+        is_served = asked->refusal->err.code == 0;
+        if (is_served)
+            expect_manifest(asked, MANIFEST1, PROXY_STALE);
+        else
+            expect_refused(asked, 503, "UNAVAILABLE");
+    }
+    expect_permit(lab_blob(lab, "team/app", LAYER, NULL), 222, true);
+    /* also after a restart */
+    lab_close(lab);
+    lab_open(lab, 1);
+    lab_run(lab);
+    expect_manifest(lab_manifest(lab, "v1", NULL), MANIFEST1, PROXY_STALE);
+    end(lab);
+}
+
+static void stale__copies_stop_when_a_repository_is_no_longer_public(void **state)
+{
+    struct lab *lab = lab_private();
+
+    (void)state;
+    lab->options.tag_fresh_ms = lab->options.grant_ttl_ms = 0;
+    lab->origin.allowed[1] = ""; /* needs no header at all */
+    lab_open(lab, 1);
+    lab_run(lab);
+    expect_manifest(lab_manifest(lab, "v1", NULL), MANIFEST1, PROXY_MISS);
+    pthread_mutex_lock(&lab->origin.lock);
+    lab->origin.allowed[1] = NULL;
+    pthread_mutex_unlock(&lab->origin.lock);
+    /* Eve is refused, and the check that follows finds the door closed */
+    expect_refused(lab_manifest(lab, "v1", EVE), 401, "UNAUTHORIZED");
+    origin_wait_count(&lab->origin, &lab->origin.n_tokens, 1);
+    script(&lab->origin, QUIRK_RESET, 0);
+    for (bool is_served = true; is_served;) {
+        struct asked *asked = lab_manifest(lab, "v1", EVE);
+        is_served = asked->refusal->err.code == 0;
+        lab_done(asked);
+    }
+    expect_refused(lab_manifest(lab, "v1", NULL), 503, "UNAVAILABLE");
+    end(lab);
+}
+
+/* ---- endpoints ---- */
+
+static void endpoints__a_standbys_404_is_not_definite(void **state)
+{
+    struct lab *lab = lab_private();
+
+    (void)state;
+    lab->has_standby = true;
+    lab_open(lab, 1);
+    lab_run(lab);
+    script(&lab->origin, QUIRK_RESET, 0);
+    script(&lab->standby, QUIRK_NONE, 404);
+    expect_refused(lab_manifest(lab, "v1", ALICE), 503, "UNAVAILABLE");
+    script(&lab->standby, QUIRK_NONE, 0);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+    script(&lab->standby, QUIRK_NONE, 401);
+    expect_refused(lab_manifest(lab, "v2", ALICE), 401, "UNAUTHORIZED");
+    end(lab);
+}
+
+static void endpoints__a_silent_origin_leaves_its_standby_time(void **state)
+{
+    struct lab *lab = lab_private();
+
+    (void)state;
+    lab->has_standby = true;
+    lab->options.head_deadline_ms = 2000;
+    lab_open(lab, 1);
+    lab_run(lab);
+    script(&lab->origin, QUIRK_SILENT, 0);
+    expect_manifest(lab_manifest(lab, digest_of(MANIFEST1), ALICE), MANIFEST1, PROXY_MISS);
+    end(lab);
+}
+
+static void endpoints__what_a_redirect_leads_to_decides_no_rights(void **state)
+{
+    struct lab *lab = lab_private();
+    struct asked *asked;
+    char location[100];
+
+    (void)state;
+    lab->standby.status = 403; /* the storage, which is no endpoint here */
+    lab_open(lab, 1);
+    lab_run(lab);
+    (void)snprintf(location, sizeof(location), "http://127.0.0.1:%d/x/blobs/y", lab->standby.port);
+    lab->origin.location = location;
+    script(&lab->origin, QUIRK_REDIRECT, 0);
+    asked = lab_blob(lab, "team/app", LAYER, ALICE);
+    expect_refused(asked, 502, "UNKNOWN");
+    assert_string_equal(lab->standby.last_authorization, "");
+    end(lab);
+}
+
+static void endpoints__an_odd_status_is_no_definite_answer(void **state)
+{
+    struct lab *lab = lab_private();
+
+    (void)state;
+    lab_open(lab, 1);
+    lab_run(lab);
+    script(&lab->origin, QUIRK_NONE, 418);
+    expect_refused(lab_manifest(lab, "v1", ALICE), 502, "UNKNOWN");
+    assert_int_equal(atomic_load(&lab->upstream.endpoints[0].failed_total), 0);
+    end(lab);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tag__is_asked_for_once_and_then_served_from_the_cache),
+        cmocka_unit_test(tag__that_moved_costs_one_get_and_one_that_did_not_costs_none),
+        cmocka_unit_test(tag__quirks_of_head_are_worked_around),
+        cmocka_unit_test(tag__of_a_lying_registry_comes_from_its_standby_or_not_at_all),
+        cmocka_unit_test(tag__too_large_or_without_content_is_refused),
+        cmocka_unit_test(tag__whose_type_the_client_does_not_accept_is_relayed),
+        cmocka_unit_test(tag__that_changed_is_asked_for_again),
+        cmocka_unit_test(tag__that_is_unknown_is_asked_for_again_only_after_news),
+        cmocka_unit_test(rights__of_one_caller_are_not_anothers),
+        cmocka_unit_test(rights__to_one_repository_open_no_other),
+        cmocka_unit_test(rights__to_a_blob_nobody_listed_are_asked_upstream_once),
+        cmocka_unit_test(rights__a_definite_no_is_obeyed_although_there_is_a_copy),
+        cmocka_unit_test(rights__are_checked_before_a_flight_is_shared),
+        cmocka_unit_test(rights__a_refused_leader_does_not_take_the_others_down),
+        cmocka_unit_test(rights__policy_is_asked_for_again_where_it_may_change),
+        cmocka_unit_test(rights__in_mode_b_are_our_accounts_and_its_trouble_is_ours),
+        cmocka_unit_test(stale__copies_are_for_those_who_could_read_before),
+        cmocka_unit_test(stale__copies_do_not_keep_a_new_blob_waiting_for_ever),
+        cmocka_unit_test(stale__tag_is_asked_for_in_the_background_and_comes_back),
+        cmocka_unit_test(stale__copies_are_for_everybody_where_the_repository_is_public),
+        cmocka_unit_test(stale__copies_stop_when_a_repository_is_no_longer_public),
+        cmocka_unit_test(endpoints__a_standbys_404_is_not_definite),
+        cmocka_unit_test(endpoints__a_silent_origin_leaves_its_standby_time),
+        cmocka_unit_test(endpoints__what_a_redirect_leads_to_decides_no_rights),
+        cmocka_unit_test(endpoints__an_odd_status_is_no_definite_answer),
+    };
+    dt_log_start(2, DT_LOG_ERROR, DT_LOG_KV);
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    dt_log_stop();
+    return rc;
+}
