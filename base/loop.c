@@ -1,17 +1,20 @@
 /*
  * base/loop.c - one thread per event loop: messages, timers, watches; h2o's evloop underneath.
  *
- *   h2o_evloop_t                 polls; everything below is a socket or a receiver on it
- *     +- h2o_multithread queue   dt_loop_post(): a list under a mutex and an eventfd
- *     +- timerfd -> heap         dt_timer: one descriptor for all timers of the loop
- *     +- watches                 foreign descriptors (the HTTP client's nested epoll)
+ *   h2o_evloop_t               polls; everything below is a socket on it
+ *     +- eventfd -> mailbox    dt_loop_post(): a list under a mutex
+ *     +- timerfd -> heap       dt_timer: one descriptor for all timers of the loop
+ *     +- watches               foreign descriptors (the HTTP client's nested epoll)
  *
+ * Why not h2o's own message queue: it goes on as long as there are messages, so a message that
+ * posts the next one (any dt_loop_defer() chain) would keep the loop from everything else. Ours
+ * takes what is there, once per round.
  * Why not h2o's own timeouts: each h2o_timeout_t is a list of one fixed duration driven by the
  * wall clock; a clock that steps back would freeze it. Ours are monotonic and of any length, and
  * they fire from a socket callback, where every h2o call is legal (a call made between two rounds
  * can leave its completion unnoticed until the next event).
  *
- * Threads: a loop's fields belong to its thread, except `receiver` (posting is thread-safe) and
+ * Threads: a loop's fields belong to its thread, except `mail`, which has its lock, and
  * `is_running`. Before start and after stop they belong to main.
  */
 #include "base/loop.h"
@@ -21,6 +24,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,21 +49,26 @@ struct dt_watch {
 };
 
 struct message {
-    h2o_multithread_message_t super; /* first: h2o hands it back */
     dt_loop_f fn;
     void *arg;
+    struct message *next;
+};
+
+struct mailbox {
+    pthread_mutex_t lock;
+    struct message *first, **last; /* owned */
+    int fd;                        /* owned; an eventfd, readable while there is something */
+    struct dt_watch *watch;        /* owned */
 };
 
 struct dt_loop {
     unsigned magic;
     unsigned index;
-    h2o_evloop_t *h2o;              /* owned */
-    h2o_multithread_queue_t *queue; /* owned */
-    h2o_multithread_receiver_t receiver;
+    h2o_evloop_t *h2o; /* owned */
+    struct mailbox mail;
     pthread_t thread;
     _Atomic bool is_running;
-    bool is_leaving;    /* leave after this round */
-    bool is_discarding; /* being freed: messages are dropped, not run */
+    bool is_leaving; /* leave after this round */
 
     int timer_fd;                 /* owned */
     struct dt_watch *timer_watch; /* owned */
@@ -98,15 +107,30 @@ uint64_t dt_mono_us(void)
 
 /* ---- messages ---- */
 
-static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+static struct message *mail_take(struct mailbox *mail)
 {
-    struct dt_loop *loop = H2O_STRUCT_FROM_MEMBER(struct dt_loop, receiver, receiver);
+    struct message *first;
 
-    while (!h2o_linklist_is_empty(messages)) {
-        struct message *message = H2O_STRUCT_FROM_MEMBER(struct message, super.link, messages->next);
-        h2o_linklist_unlink(&message->super.link);
-        if (!loop->is_discarding)
-            message->fn(message->arg);
+    (void)pthread_mutex_lock(&mail->lock);
+    first = mail->first;
+    mail->first = NULL;
+    mail->last = &mail->first;
+    (void)pthread_mutex_unlock(&mail->lock);
+    return first;
+}
+
+static void on_mail(void *arg)
+{
+    struct dt_loop *loop = arg;
+    struct message *message, *next;
+    uint64_t n;
+
+    /* First the signal, then the list: whoever posts in between signals again. */
+    if (read(loop->mail.fd, &n, sizeof n) < 0)
+        DT_ASSERT(errno == EAGAIN);
+    for (message = mail_take(&loop->mail); message != NULL; message = next) {
+        next = message->next;
+        message->fn(message->arg);
         free(message);
     }
 }
@@ -114,11 +138,19 @@ static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *me
 void dt_loop_post(struct dt_loop *loop, dt_loop_f fn, void *arg)
 {
     struct message *message = dt_new(struct message);
+    const uint64_t one = 1;
+    bool was_empty;
 
     DT_ASSERT(loop->magic == LOOP_MAGIC);
     message->fn = fn;
     message->arg = arg;
-    h2o_multithread_send_message(&loop->receiver, &message->super);
+    (void)pthread_mutex_lock(&loop->mail.lock);
+    was_empty = loop->mail.first == NULL;
+    *loop->mail.last = message;
+    loop->mail.last = &message->next;
+    (void)pthread_mutex_unlock(&loop->mail.lock);
+    if (was_empty)
+        DT_ASSERT(write(loop->mail.fd, &one, sizeof one) == (ssize_t)sizeof one);
 }
 
 void dt_loop_defer(dt_loop_f fn, void *arg)
@@ -290,28 +322,33 @@ static int loop_init(struct dt_loop *loop, unsigned index, struct dt_err *err)
     loop->magic = LOOP_MAGIC;
     loop->index = index;
     loop->alarm_ms = UINT64_MAX;
+    loop->mail.last = &loop->mail.first;
+    (void)pthread_mutex_init(&loop->mail.lock, NULL); /* cannot fail with default attributes */
     loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (loop->timer_fd < 0)
-        return dt_err_errno(err, DT_EIO, errno, "cannot make a timer for loop %u", index);
+    loop->mail.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->timer_fd < 0 || loop->mail.fd < 0)
+        return dt_err_errno(err, DT_EIO, errno, "cannot make descriptors for loop %u", index);
     loop->h2o = h2o_evloop_create();
-    loop->queue = h2o_multithread_create_queue(loop->h2o);
-    h2o_multithread_register_receiver(loop->queue, &loop->receiver, on_messages);
+    loop->mail.watch = dt_loop_watch_fd(loop, loop->mail.fd, on_mail, loop);
     loop->timer_watch = dt_loop_watch_fd(loop, loop->timer_fd, on_alarm, loop);
     return 0;
 }
 
 static void loop_fini(struct dt_loop *loop)
 {
+    struct message *message, *next;
+
     if (loop->h2o != NULL) {
-        loop->is_discarding = true;
-        while (!h2o_linklist_is_empty(&loop->receiver._messages) ||
-               h2o_linklist_is_linked(&loop->receiver._link))
-            (void)h2o_evloop_run(loop->h2o, 0);
         dt_loop_unwatch(&loop->timer_watch);
-        h2o_multithread_unregister_receiver(loop->queue, &loop->receiver);
-        h2o_multithread_destroy_queue(loop->queue);
+        dt_loop_unwatch(&loop->mail.watch);
         h2o_evloop_destroy(loop->h2o);
     }
+    for (message = mail_take(&loop->mail); message != NULL; message = next) {
+        next = message->next; /* too late to run */
+        free(message);
+    }
+    (void)pthread_mutex_destroy(&loop->mail.lock);
+    dt_close(&loop->mail.fd);
     dt_close(&loop->timer_fd);
     dt_free(&loop->heap);
     loop->magic = 0;
@@ -324,9 +361,12 @@ int dt_loops_new(struct dt_loops **out, unsigned n, struct dt_err *err)
 
     DT_ASSERT(n > 0 && n <= LOOP_COUNT_MAX);
     loops->loop = dt_new_array(struct dt_loop, n);
-    for (loops->n = 0; loops->n < n; loops->n++)
-        if ((rc = loop_init(&loops->loop[loops->n], loops->n, err)) < 0)
+    while (loops->n < n) {
+        rc = loop_init(&loops->loop[loops->n], loops->n, err);
+        loops->n++; /* a loop half made is freed as well */
+        if (rc < 0)
             goto out;
+    }
     *out = loops;
     loops = NULL;
     rc = 0;
