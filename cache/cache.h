@@ -13,11 +13,15 @@
  * commits in groups; a completion callback comes on the loop named in the call.
  *
  * Room: usage counts the files' full sizes (reserved when a writer opens) and the inline objects,
- * byte for byte; opening a writer evicts the least recently used blobs that are neither pinned nor
- * open until both the quota and the file system's free-space floor hold, else DT_ENOSPACE.
+ * byte for byte, from before the disk hears of them until their blocks are free again; so the disk
+ * never holds more than the quota. Opening a writer evicts the least recently used blobs that are
+ * neither pinned nor open until both the quota and the file system's free-space floor hold, else
+ * DT_ENOSPACE. The index's own pages are not counted (about 300 bytes for a blob).
  *
  * Health: a cache that cannot be used (unwritable, full disk, made by a newer version) still opens,
- * with `is_usable` false in cache_usage() and the reason: callers stream through and say so.
+ * with `is_usable` false in cache_usage() and the reason: callers stream through and say so. Look-ups
+ * are then DT_ENOTFOUND, changes DT_EUNAVAILABLE. A disk that fills up while running fails the writers
+ * it concerns; reads go on, and writers are let in again as soon as there is space.
  */
 #ifndef DARTER_CACHE_CACHE_H
 #define DARTER_CACHE_CACHE_H
@@ -45,7 +49,8 @@ struct cache_opts {
  * behind is swept by a background job. A second process on the same directory: DT_ECONFLICT.
  * An unusable directory is not an error: see `is_usable`. */
 int cache_open(struct cache **out, const struct cache_opts *, struct dt_err *err);
-/* Every reader and writer must be closed. Commits what is queued. */
+/* Every reader and writer must be closed. Commits what is queued. Blocks; from main only, before the
+ * pool and the loops are freed. */
 void cache_close(struct cache **);
 /* Live change of the bounds (SIGHUP); evicts in the background when they shrink. */
 void cache_set_bounds(struct cache *, uint64_t max_bytes, uint64_t min_free_bytes);
@@ -63,7 +68,7 @@ struct cache_entry {
     uint64_t present_bytes; /* committed; == size when SEALED */
     uint32_t piece_size, n_pieces, n_present_pieces;
     uint64_t created_ms, used_ms, verified_ms; /* wall clock */
-    uint64_t hits;          /* times it was opened for reading */
+    uint64_t hits;          /* times it was opened for reading, or got */
     char media_type[128];   /* objects; "" else */
 };
 /* 0, or DT_ENOTFOUND. */
@@ -77,6 +82,7 @@ struct cache_filter {
     const char *upstream;   /* linked to this upstream / repository; NULL = any */
     const char *repository;
 };
+#define CACHE_LIST_MAX 10000 /* entries of one page; more is cut to that */
 int cache_list(struct cache_entry **out, size_t *n, struct cache *, const struct cache_filter *,
                const struct dt_digest *after, size_t limit, struct dt_err *);
 /* Present pieces of one blob as a bitmap, for people: '1'/'0' per piece; caller frees. */
@@ -91,7 +97,7 @@ struct cache_completion {
 };
 void cache_pin(struct cache *, const struct dt_digest *, bool pinned, struct cache_completion);
 /* A blob that is open is removed from the index at once; its bytes go when the last reader does.
- * Pinned: DT_ECONFLICT. A blob being written: DT_ECONFLICT. */
+ * Pinned: DT_ECONFLICT. A blob being written: DT_ECONFLICT. Not there: DT_ENOTFOUND. */
 void cache_remove(struct cache *, const struct dt_digest *, struct cache_completion);
 
 /* ---- objects: manifests and other small documents, kept inline ---- */
@@ -108,7 +114,8 @@ struct cache_object {
 int cache_object_get(struct cache_object **out, struct cache *, const struct dt_digest *,
                      struct dt_err *);
 /* Verifies, then queues. Bytes that do not hash to the digest: DT_EMISMATCH at once, nothing is
- * stored. Visible to cache_object_get() when done() comes. */
+ * stored. Visible to cache_object_get() when done() comes; done() comes only when 0 was returned.
+ * A digest that is here as a blob: DT_ECONFLICT in done(). */
 int cache_object_put(struct cache *, const struct dt_digest *, const char *media_type,
                      const void *bytes, size_t len, struct cache_completion, struct dt_err *);
 
@@ -141,6 +148,9 @@ struct cache_link_put {
 };
 void cache_link_put(struct cache *, const char *upstream, const char *repository,
                     const struct cache_link_put *links, size_t n, struct cache_completion);
+/* Upstream says it is not (or no more) there. */
+void cache_link_drop(struct cache *, const struct dt_digest *, const char *upstream,
+                     const char *repository);
 /* Repositories of one digest as "upstream/repository" strings; caller frees array and strings. */
 int cache_link_list(char ***out, size_t *n, struct cache *, const struct dt_digest *,
                     struct dt_err *);
@@ -155,7 +165,9 @@ void cache_note_put(struct cache *, const char *key, const char *value);
 
 struct cache_usage {
     bool is_usable;
-    char reason[160];        /* when not usable: what is wrong and what to do */
+    bool is_full;            /* the disk refused bytes a moment ago: reads go on, writers are refused
+                                until the next try some seconds later */
+    char reason[160];        /* when not usable, or full: what is wrong and what to do */
     uint64_t max_bytes, min_free_bytes;
     uint64_t used_bytes;     /* byte-exact: reserved files + objects */
     uint64_t pinned_bytes;

@@ -1,7 +1,8 @@
 /*
  * cache/writer.h - the one writer of one blob.
  *
- *   OPEN -> WRITING -> VERIFYING -> SEALED      any -> ABORTED (kept to resume) | DROPPED
+ *   OPEN (waiting for room) -> WRITING -> VERIFYING -> SEALED
+ *                any -> ABORTED (kept to resume) | DROPPED
  *
  * A writer belongs to one loop, the home of its task; all calls and callbacks are there. Bytes are
  * written and hashed on the pool, one strand per writer, and become visible to readers when they
@@ -28,9 +29,18 @@ struct cache_writer_ops {
 /* Above this many queued bytes a source should pause (back-pressure, not an error). */
 #define CACHE_WRITER_HIGH_WATER (8 * 1024 * 1024u)
 
-/* Makes room, creates or resumes the part file. Committed pieces of an earlier run are re-hashed
- * lazily by the strand. Errors: DT_ECONFLICT (has a writer, or is sealed), DT_ENOSPACE (evicting all
- * that may go would not make room), DT_ETOOBIG, DT_EIO, DT_EUNAVAILABLE (cache is not usable). */
+/* Decides at once, without waiting for the disk. When others have to be evicted first, bytes given
+ * meanwhile wait in memory (in_flight) until the victims are really gone: the disk never holds more
+ * than the quota. Should the victims be opened or pinned in that moment, on_error(DT_ENOSPACE).
+ *
+ * Committed pieces of an earlier run are taken as here; the strand checks them against their
+ * checksums before readers see them. One that proves bad is missing again in cache_writer_pieces(),
+ * and on_written() comes to say so.
+ *
+ * Errors: DT_ECONFLICT (has a writer, or is here already), DT_EBUSY (the same blob is being put away
+ * or removed right now: try again in some milliseconds), DT_ENOSPACE (evicting all that may go would
+ * not make room, or the disk was full a moment ago), DT_ETOOBIG, DT_EIO, DT_EUNAVAILABLE (cache is
+ * not usable). On `loop` only. */
 int cache_writer_open(struct cache_writer **out, struct cache *, const struct dt_digest *,
                       uint64_t size, struct dt_loop *loop, const struct cache_writer_ops *,
                       void *arg, struct dt_err *);
@@ -43,12 +53,16 @@ uint64_t cache_writer_in_flight(const struct cache_writer *);
  * consumed (set to NULL). */
 void cache_writer_write(struct cache_writer *, uint64_t off, void **bytes, size_t len);
 
-/* When every byte was given: waits for the strand, compares the digest.
- * err->code 0: readers may complete; the blob is sealed and being made durable; the writer is freed.
- * DT_EMISMATCH: readers failed, file and pieces dropped, writer freed. DT_EIO, DT_ENOSPACE: same. */
+/* When every byte was given: waits for the strand, compares the digest. done() comes once, on the
+ * writer's loop; no other callback comes after this call.
+ * err->code 0: readers may complete; the blob is sealed and being made durable.
+ * DT_EMISMATCH (also: bytes are missing), DT_EIO, DT_ENOSPACE: readers failed, file and pieces are
+ * gone; a new writer may be opened at once. */
 void cache_writer_finish(struct cache_writer **, cache_done_f done, void *arg);
 
-/* Stops writing, keeps committed pieces for a later resume; readers fail with `reason`. */
+/* Stops writing at once (queued bytes are thrown away), keeps complete pieces for a later resume;
+ * readers fail with `reason` (NULL = DT_ECANCELLED). No callback follows. Harmless on NULL. Legal
+ * inside the writer's callbacks. */
 void cache_writer_abort(struct cache_writer **, const struct dt_err *reason);
 /* As abort, and throws the bytes away. */
 void cache_writer_drop(struct cache_writer **, const struct dt_err *reason);
