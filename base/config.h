@@ -53,6 +53,7 @@ struct dt_config_spec {
      * negative = error set (the reader adds file and line of the node). */
     int (*on_section)(void *config, const char *key, const struct dt_yaml *node, struct dt_err *err);
     const char *sections_sample; /* text of the documented sample for those keys */
+    const char *man_tail; /* mdoc: the manual page's last sections (signals, exit status); or NULL */
 };
 
 /* A parsed YAML node: scalar, sequence or mapping. Depth, size and aliases are limited. */

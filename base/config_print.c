@@ -208,6 +208,8 @@ void dt_config_print_man(const struct dt_config_spec *spec, struct dt_text *out)
         man_add_text(out, "Beside the options above it has these sections:");
         man_add_literal(out, spec->sections_sample);
     }
+    if (spec->man_tail != NULL)
+        dt_text_add(out, spec->man_tail);
 }
 
 /* ---- the sample file --------------------------------------------------------------------------

@@ -154,14 +154,9 @@ static void say_ready(const struct daemon *daemon)
 {
     struct dt_addr addr;
     char text[300];
-    struct cache_usage usage;
     DT_ASSERT(dt_addr_parse(&addr, daemon->options.listen, NULL) == 0);
     if (addr.unix_path[0] == '\0')
         addr.port = dt_httpd_port(daemon->mirror);
-    cache_usage(&usage, daemon->proxy.cache);
-    if (!usage.is_usable)
-        dt_log_error("cache_unusable", "dir=%s reason=%s serving=\"without a cache\"",
-                     DT_LOG_Q(daemon->options.cache_dir), DT_LOG_Q(usage.reason));
     dt_log_info("ready", "listen=%s admin=%s upstreams=%zu cache=%s", dt_addr_format(text, &addr),
                 proxy_admin_address(daemon->admin), daemon->proxy.n_upstreams,
                 DT_LOG_Q(daemon->options.cache_dir));

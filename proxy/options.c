@@ -128,6 +128,38 @@ static const struct dt_option options_table[] = {
     {.name = NULL},
 };
 
+static const char man_tail[] =
+    ".Sh SIGNALS\n"
+    ".Bl -tag -width SIGTERM\n"
+    ".It Dv SIGHUP\n"
+    "Reads options and the admin token again.\n"
+    "Options that need a restart are named in the log.\n"
+    "A file that is wrong changes nothing.\n"
+    ".It Dv SIGTERM , SIGINT\n"
+    "Takes no new connections, lets transfers finish until\n"
+    ".Fl -drain\n"
+    "is over, and exits.\n"
+    "Parts of blobs stay in the cache and are completed later.\n"
+    ".El\n"
+    ".Sh EXIT STATUS\n"
+    ".Bl -tag -width Ds -compact\n"
+    ".It 0\n"
+    "ended by a signal\n"
+    ".It 1\n"
+    "something could not be started; the log says what\n"
+    ".It 2\n"
+    "an option is wrong\n"
+    ".El\n"
+    ".Sh EXAMPLES\n"
+    "A mirror of Docker Hub and of a Harbor with a standby:\n"
+    ".Bd -literal -offset indent\n"
+    "darter-proxy --upstream docker.io=https://registry-1.docker.io \\e\n"
+    "    --upstream harbor.example=https://harbor.example,https://standby.example\n"
+    ".Ed\n"
+    ".Sh SEE ALSO\n"
+    ".Xr darter 1 ,\n"
+    ".Xr darter-proxy.yaml 5\n";
+
 const struct dt_config_spec proxy_config_spec = {
     .program = "darter-proxy",
     .summary = "a node's registry mirror: pulls each blob once, keeps it, verifies it",
@@ -135,6 +167,7 @@ const struct dt_config_spec proxy_config_spec = {
     .env_prefix = "DARTER_",
     .on_section = options_take_section,
     .sections_sample = options_sections_sample,
+    .man_tail = man_tail,
 };
 
 /* ---- what may not be told ---- */
