@@ -32,6 +32,8 @@ static void manifest_answer(struct proxy_request *request, const struct proxy_ma
     char digest[DT_DIGEST_TEXT_MAX];
 
     (void)dt_digest_format(digest, &object->digest);
+    request->freshness = manifest->freshness;
+    request->source = manifest->source;
     proxy_request_add_common_headers(request);
     dt_http_add_header(http, "Content-Type", object->media_type);
     dt_http_add_header(http, "Docker-Content-Digest", digest);
@@ -52,8 +54,6 @@ static void on_manifest(void *arg, struct proxy_manifest *manifest)
     struct proxy_request *request = arg;
 
     if (proxy_request_is_live(request)) {
-        request->freshness = manifest->freshness;
-        request->source = manifest->source;
         if (manifest->refusal.err.code != 0)
             proxy_request_refuse(request, &manifest->refusal);
         else if (manifest->must_relay)

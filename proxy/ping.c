@@ -98,7 +98,9 @@ static void ping_answer(struct proxy_request *request, int status, const char *c
 
 static const char *challenge_of(const struct proxy_ask_answer *answer)
 {
-    return answer->fetch != NULL ? dt_fetch_header(answer->fetch, "www-authenticate") : NULL;
+    const char *text =
+        answer->fetch != NULL ? dt_fetch_header(answer->fetch, "www-authenticate") : NULL;
+    return text != NULL && dt_http_value_is_clean(text) ? text : NULL;
 }
 
 /* ---- what is remembered ---- */

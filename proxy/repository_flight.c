@@ -14,6 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/httpd.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proxy/source.h"
@@ -152,13 +153,20 @@ static int on_check(void *arg, const char *body, size_t len, struct dt_fetch *fe
     return 0;
 }
 
+/* One that may be passed on to a client as it is. */
+static const char *clean_header(struct dt_fetch *fetch, const char *name)
+{
+    const char *value = dt_fetch_header(fetch, name);
+    return value != NULL && dt_http_value_is_clean(value) ? value : NULL;
+}
+
 static void result_read_head(struct flight_result *result, struct dt_fetch *fetch)
 {
     const char *length = dt_fetch_header(fetch, "content-length");
     unsigned long long value;
 
-    result->www_authenticate = dt_fetch_header(fetch, "www-authenticate");
-    result->warning = dt_fetch_header(fetch, "warning");
+    result->www_authenticate = clean_header(fetch, "www-authenticate");
+    result->warning = clean_header(fetch, "warning");
     result->has_digest = told_digest(&result->digest, fetch);
     media_type_read(result->media_type, dt_fetch_header(fetch, "content-type"));
     if (length != NULL && dt_text_parse_u64(&value, length, strlen(length)))
