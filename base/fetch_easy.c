@@ -15,9 +15,9 @@
 
 #include "base/mem.h"
 
-/* What one recv() may bring. Measured (docs/internals/fetch.md): above 256 KiB a transfer gains
+/* What one recv() may bring. Measured (docs/internals/fetch.md): above 512 KiB a transfer gains
  * little, and a paused one holds up to this much twice. */
-#define BUFFER_MAX (256 * 1024)
+#define BUFFER_MAX (512 * 1024)
 #define BUFFER_MIN (16 * 1024)
 
 #define CONNECT_TIMEOUT_MS 5000

@@ -27,7 +27,7 @@ struct probe {
     char url[1200];
     unsigned loop;
     /* wishes */
-    bool declines_head, resumes_inside, resumes_itself, is_whole;
+    bool declines_head, resumes_inside, is_whole, is_unchecked;
     enum where cancel_at;
     uint64_t pause_every; /* bytes; a timer resumes */
     struct probe *other;  /* started by our first callback */
@@ -126,7 +126,7 @@ static bool on_data(void *arg, const void *bytes, size_t len)
         return false;
     }
     for (size_t i = 0; i < len; i++)
-        probe->is_wrong |= data[i] != origin_byte(probe->bytes + i);
+        probe->is_wrong |= !probe->is_unchecked && data[i] != origin_byte(probe->bytes + i);
     if (probe->bytes < sizeof(probe->text) - 1) {
         size_t room = sizeof(probe->text) - 1 - (size_t)probe->bytes;
         memcpy(probe->text + probe->bytes, data, len < room ? len : room);
