@@ -1,0 +1,156 @@
+"""The tool `darter` against the real daemon: what people type, see, and script."""
+import json
+import os
+import subprocess
+
+import pytest
+
+from lib import faults
+from lib.image import make_image
+from lib.proxy import binary_folder, wait_until
+
+REPO = "library/web"
+MIB = 1024 * 1024
+LIMIT_S = 20
+
+
+def run(*words, env=None):
+    return subprocess.run([os.path.join(binary_folder(), "darter"), *words], text=True,
+                          stdin=subprocess.DEVNULL, capture_output=True, check=False,
+                          timeout=LIMIT_S, env=dict(os.environ, **(env or {})))
+
+
+def admin_of(darter):
+    return f"{darter.admin[0]}:{darter.admin[1]}"
+
+
+@pytest.fixture
+def cli(darter):
+    """Runs a command against the daemon of this test."""
+    return lambda *words: run("--admin", admin_of(darter), *words)
+
+
+@pytest.fixture
+def digest(darter, image):
+    """A layer that is in the cache."""
+    darter.pull(REPO, "latest", image)
+    layer = image.layers[0]
+    wait_until(lambda: darter.ask_admin(f"/v1/cache/{layer}").status == 200, "the entry")
+    return layer
+
+
+def test_the_cache_is_listed(cli, digest):
+    result = cli("cache", "ls")
+    assert result.returncode == 0 and result.stderr == "", result
+    assert result.stdout.startswith("DIGEST")
+    assert digest.split(":")[1][:12] in result.stdout
+
+
+def test_a_list_as_json_has_every_entry(cli, digest, image):
+    def everything():
+        blobs = json.loads(cli("cache", "ls", "--json").stdout)
+        return {blob["digest"] for blob in blobs} >= set(image.layers)
+
+    wait_until(everything, "all layers in the list")
+
+
+def test_a_list_is_filtered(cli, digest):
+    ours = json.loads(cli("cache", "ls", "--json", "--upstream", "test.local", "--repository",
+                          REPO, "--state", "sealed").stdout)
+    assert digest in {blob["digest"] for blob in ours}
+    assert json.loads(cli("cache", "ls", "--json", "--pinned").stdout) == []
+    others = json.loads(cli("cache", "ls", "--json", "--upstream", "other.test").stdout)
+    assert others == []
+
+
+def test_a_short_digest_is_enough(cli, digest):
+    result = cli("cache", "show", digest.split(":")[1][:8])
+    assert result.returncode == 0, result
+    assert digest in result.stdout and f"test.local/{REPO}" in result.stdout
+    assert json.loads(cli("cache", "show", digest, "--json").stdout)["digest"] == digest
+
+
+def test_a_blob_is_pinned_and_removed(cli, digest):
+    assert cli("cache", "pin", digest).returncode == 0
+    refused = cli("cache", "rm", digest)
+    assert refused.returncode == 1 and "pinned" in refused.stderr, refused
+    assert cli("cache", "unpin", digest).returncode == 0
+    assert cli("cache", "rm", digest).returncode == 0
+    assert cli("cache", "show", digest).returncode == 3
+
+
+def test_what_is_not_there_is_exit_status_3(cli, digest):
+    assert cli("cache", "show", "f" * 64).returncode == 3
+    assert cli("cache", "show", "0123456789abcdef").returncode == 3
+    mixed = cli("cache", "pin", "f" * 64, digest)
+    assert mixed.returncode == 3 and f"pinned {digest}" in mixed.stdout, mixed
+
+
+def test_statistics_are_shown(cli, digest):
+    result = cli("cache", "stats")
+    assert result.returncode == 0 and "hit ratio" in result.stdout, result
+    usage = json.loads(cli("cache", "stats", "--json").stdout)["usage"]
+    assert usage["usable"] and usage["used_bytes"] > 0
+
+
+def test_a_scrub_is_started_and_followed(cli, digest):
+    assert cli("cache", "scrub", "--rate", "1GiB").returncode == 0
+
+    def finished():
+        status = json.loads(cli("cache", "scrub", "--status", "--json").stdout)
+        return not status["running"] and status["checked"] > 0 and status["bad"] == 0
+
+    wait_until(finished, "the end of the scrub")
+    assert cli("cache", "scrub", "--stop").returncode == 0
+    assert cli("cache", "scrub", "--rate", "fast").returncode == 1
+
+
+def test_endpoints_are_shown(cli, origin):
+    result = cli("upstreams")
+    assert result.returncode == 0 and origin.url in result.stdout and "closed" in result.stdout
+    assert json.loads(cli("upstreams", "--json").stdout)["upstreams"][0]["name"] == "test.local"
+
+
+def test_a_running_download_is_shown_once_into_a_pipe(cli, darter, origin):
+    image = origin.add(REPO, make_image([8 * MIB]), "latest")
+    gate = faults.Gate(after=5 * MIB)
+    origin.misbehave(gate, kind="blob", method="GET")
+    with darter.connect() as connection:
+        connection.send_request("GET", f"/v2/{REPO}/blobs/{image.layers[0]}")
+        head = connection.read_head()
+        shown = cli("tasks")
+        assert shown.returncode == 0, shown
+        assert image.layers[0].split(":")[1][:12] in shown.stdout and "origin" in shown.stdout
+        assert "\x1b" not in shown.stdout
+        tasks = json.loads(cli("tasks", "--json").stdout)["tasks"]
+        assert tasks[0]["digest"] == image.layers[0] and tasks[0]["clients"] == 1
+        gate.open()
+        assert connection.read_body(head).is_complete
+
+
+def test_the_address_comes_from_the_environment(darter):
+    assert run("tasks", env={"DARTER_ADMIN": admin_of(darter)}).returncode == 0
+
+
+def test_a_unix_socket_and_a_token_are_used(run_darter, origin, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("word-of-the-day\n")
+    token.chmod(0o600)
+    path = f"unix:{tmp_path}/admin.sock"
+    run_darter({"test.local": [origin.url]}, ["--admin-listen", path, "--admin-token-file",
+                                              str(token)])
+    refused = run("--admin", path, "upstreams")
+    assert refused.returncode == 1 and "--token-file" in refused.stderr, refused
+    assert run("--admin", path, "--token-file", str(token), "upstreams").returncode == 0
+
+
+def test_nobody_there_is_exit_status_4(tmp_path):
+    result = run("--admin", f"unix:{tmp_path}/none.sock", "tasks")
+    assert result.returncode == 4 and "none.sock" in result.stderr, result
+
+
+def test_a_wrong_command_line_is_exit_status_2():
+    for words in (["cache"], ["cash"], ["tasks", "--no"], ["--admin", "nowhere", "tasks"],
+                  ["--token-file", "/none/here", "tasks"]):
+        result = run(*words)
+        assert result.returncode == 2 and result.stderr.startswith("darter: "), result
