@@ -3,8 +3,8 @@
  *
  * Made by main.c before the loops start and read-only afterwards; what changes lives in the objects
  * that are pointed to, each with its own rule (the cache: any thread; a repository, a task: its home
- * loop, see proxy_repository_home() and proxy_task_home()). SIGHUP swaps `settings`, which is
- * reference-counted, so a request keeps the settings it began with.
+ * loop, see proxy_repository_home() and proxy_task_home()). SIGHUP changes nothing here: what may be
+ * reloaded is applied by main (proxy/upkeep.c), and every other option keeps its value.
  */
 #ifndef DARTER_PROXY_PROXY_H
 #define DARTER_PROXY_PROXY_H

@@ -9,14 +9,14 @@
 
 /* Reads the options again and applies what may change; the others are named in a warning. A file
  * that cannot be used changes nothing. `options` is main's own copy. */
-void proxy_upkeep_reload(struct proxy_options *options, struct proxy *, struct proxy_admin *, int argc,
-                         char **argv);
+void proxy_upkeep_reload(struct proxy_options *options, struct proxy *, struct proxy_admin *,
+                         int argc, char **argv);
 
 /* Pure: when the next scrub is due, given when one was last begun (0 = never; then a full interval
  * after `started_ms`). UINT64_MAX = never. */
 uint64_t proxy_scrub_due_ms(uint64_t last_ms, uint64_t started_ms, uint64_t interval_ms);
-/* Begins a scrub if one is due and remembers that across restarts. Returns milliseconds until it has
- * to be called again. */
+/* Begins a scrub if one is due and remembers that across restarts. Returns milliseconds until it
+ * has to be called again. */
 uint64_t proxy_upkeep_scrub(struct proxy *, const struct proxy_options *, uint64_t now_wall_ms);
 
 #endif
