@@ -335,7 +335,8 @@ class Podman(ContainersImage):
 
     def podman(self, *words):
         folder = os.path.join(self.lab.folder, "podman")
-        return command(["podman", "--root", f"{folder}/root", "--runroot", f"{folder}/run",
+        # Its runroot may have 50 characters at most; /run is ours in here.
+        return command(["podman", "--root", f"{folder}/root", "--runroot", "/run/lab-podman",
                         "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs",
                         "--events-backend", "none", *words], env=self.env)
 

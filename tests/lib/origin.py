@@ -113,8 +113,9 @@ class Exchange:
         view = memoryview(data)
         for offset in range(0, len(view), PIECE):
             part = view[offset:offset + PIECE]
-            self.raw(part)
+            # Before they leave: whoever has got them must find them counted.
             self.origin.count_bytes(self.request, len(part))
+            self.raw(part)
 
     def raw(self, data):
         try:

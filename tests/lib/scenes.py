@@ -79,7 +79,7 @@ HEAD_FAULTS = {
     "HEAD length 0": faults.header("Content-Length", 0),
     "HEAD without length": faults.header("Content-Length", None),
 }
-OPTIONS = ["--stall-timeout", "1s", "--tag-budget", "1s"]
+OPTIONS = ["--stall-timeout", "1s", "--tag-budget", "1s", "--head-deadline", "8s"]
 
 
 class Scene:

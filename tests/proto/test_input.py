@@ -28,14 +28,14 @@ def still_serves(darter, image):
 @pytest.mark.parametrize("name", BAD_NAMES, ids=lambda name: name[:20])
 def test_a_bad_name_is_refused_here(darter, origin, name):
     response = darter.get(f"/v2/{name}/manifests/latest".replace(" ", "%20"))
-    assert response.status in (400, 404, 414), response
+    assert response.status in (400, 404, 413, 414), response
     assert origin.requests == []
 
 
 @pytest.mark.parametrize("digest", BAD_DIGESTS, ids=lambda digest: digest[:20])
 def test_a_bad_digest_is_refused_here(darter, origin, digest):
     response = darter.get(f"/v2/{REPO}/blobs/{digest}")
-    assert response.status in (400, 404, 414), response
+    assert response.status in (400, 404, 413, 414), response
     assert origin.requests == []
 
 
@@ -48,10 +48,10 @@ def test_a_bad_reference_is_refused_here(darter, origin, ref):
 
 @pytest.mark.parametrize("query", ["ns=", "ns=%zz", "ns=a%00b", "ns=%0d%0aX-Evil:1", "ns=" + "n" * 5000,
                                    "ns=test.local&ns=evil.test", "&&&&", "=", "ns=../../x",
-                                   "ns=http://test.local"])
+                                   "ns=http://test.local"], ids=lambda query: query[:20])
 def test_a_bad_query_is_no_way_out(darter, origin, image, query):
     response = darter.get(f"/v2/{REPO}/manifests/latest?{query}")
-    assert response.status in (200, 400, 404, 414), response
+    assert response.status in (200, 400, 404, 413, 414), response
     assert response.header("X-Evil") is None
 
 
@@ -153,7 +153,10 @@ def test_clients_that_reset_leave_no_trace(darter, image):
 # ---- what upstream sends ----
 
 def serve_document(origin, body, media_type=OCI_MANIFEST):
-    return origin.add(REPO, Image(body, media_type, {}), "odd")
+    odd = Image(body, media_type, {})
+    origin.repository(REPO).manifests[odd.digest] = odd
+    origin.repository(REPO).tags["odd"] = odd.digest
+    return odd
 
 
 @pytest.mark.parametrize("body", [

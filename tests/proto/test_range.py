@@ -88,7 +88,8 @@ def test_a_client_of_ranges_that_hangs_up_after_each_chunk_costs_one_fetch(darte
                                     [("Range", f"bytes={start}-")])
             response = connection.read_head()
             assert response.status == 206, response
-            assert connection.read_exactly(MIB) == data[start:start + MIB]
+            chunk = data[start:start + MIB]
+            assert connection.read_exactly(len(chunk)) == chunk
     wait_until(lambda: darter.blob(REPO, digest).header("X-Darter-Source") == "disk", "the seal")
     assert origin.blob_bytes[digest] == len(data)
 

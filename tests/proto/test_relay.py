@@ -124,6 +124,12 @@ def test_a_push_is_refused_and_upstream_hears_nothing(darter, origin, image, met
     assert origin.requests == []
 
 
+@pytest.mark.parametrize("target", ["/v2//manifests/x", "/v2/a/../b/tags/list", "/v2/a/%2e%2e/b"])
+def test_a_path_that_climbs_is_refused_here(darter, origin, target):
+    assert darter.get(target).status in (400, 404)
+    assert origin.requests == []
+
+
 def test_a_large_push_is_refused_without_being_read(darter, image):
     with darter.connect(timeout_s=10) as connection:
         connection.send_request("PATCH", f"/v2/{REPO}/blobs/uploads/x",
@@ -135,7 +141,7 @@ def test_a_large_push_is_refused_without_being_read(darter, image):
 
 
 @pytest.mark.parametrize("target", ["/", "/v1/_ping", "/v1/search?q=x", "/index.html",
-                                    "/v2/library", "/v2//manifests/x", "/favicon.ico",
+                                    "/favicon.ico", "/v1/cache", "/v3/",
                                     "/token?scope=repository:team/private:pull"])
 def test_what_is_no_registry_path_is_404(darter, origin, target):
     response = darter.get(target)

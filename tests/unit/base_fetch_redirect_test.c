@@ -1,5 +1,5 @@
 /* Tests of base/fetch_redirect.c. */
-#include "tests/unit/base_fetch_probe.h"
+#include "tests/unit/base_fetch_run.h"
 
 /* ---- redirects ---- */
 

@@ -1,5 +1,5 @@
 /* Tests of base/fetch.c, fetch_easy.c and fetch_head.c: bodies, heads, waits, cancelling. */
-#include "tests/unit/base_fetch_probe.h"
+#include "tests/unit/base_fetch_run.h"
 
 /* ---- bodies ---- */
 

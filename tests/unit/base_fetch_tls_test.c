@@ -1,5 +1,5 @@
 /* Tests of TLS in base/fetch_easy.c, against `openssl s_server` with certificates made here. */
-#include "tests/unit/base_fetch_probe.h"
+#include "tests/unit/base_fetch_run.h"
 
 #include <fcntl.h>
 #include <signal.h>

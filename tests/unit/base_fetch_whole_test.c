@@ -1,5 +1,5 @@
 /* Tests of base/fetch_whole.c. */
-#include "tests/unit/base_fetch_probe.h"
+#include "tests/unit/base_fetch_run.h"
 
 static void fetch__whole_collects_a_small_answer(void **state)
 {

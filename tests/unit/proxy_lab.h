@@ -103,10 +103,9 @@ static inline void lab_settle(struct lab *lab)
     sem_destroy(&done);
 }
 
-static inline void lab_close(struct lab *lab)
+/* As main does it: what lives on loops goes when they stand still. */
+static inline void lab_close_stopped(struct lab *lab)
 {
-    lab_settle(lab);
-    dt_loops_stop(lab->proxy.loops);
     proxy_repositories_free(&lab->proxy);
     proxy_accounts_free(&lab->proxy);
     cache_close(&lab->proxy.cache);
@@ -115,6 +114,13 @@ static inline void lab_close(struct lab *lab)
     dt_loops_free(&lab->proxy.loops);
     reg_upstream_fini(&lab->upstream);
     memset(&lab->upstream, 0, sizeof(lab->upstream));
+}
+
+static inline void lab_close(struct lab *lab)
+{
+    lab_settle(lab);
+    dt_loops_stop(lab->proxy.loops);
+    lab_close_stopped(lab);
 }
 
 static inline struct lab *lab_new(void)

@@ -35,7 +35,7 @@ static void world_init(struct world *w, unsigned n_pieces)
                                 .wanted = w->wanted,
                                 .n_streams_max = 4,
                                 .n_streams_wanted = 1,
-                                .split_min_bytes = 8 * PIECE};
+                                .segment_bytes = 16 * PIECE};
 }
 
 static void world_stream(struct world *w, uint64_t pos, uint64_t end)
@@ -48,15 +48,13 @@ static void world_want(struct world *w, uint64_t off)
     w->wanted[w->in.n_wanted++] = off;
 }
 
-static void assert_choice(struct world *w, size_t source, uint64_t start, uint64_t end,
-                          size_t shorten)
+static void assert_choice(struct world *w, size_t source, uint64_t start, uint64_t end)
 {
     struct plan_choice c;
     assert_true(proxy_plan_next(&c, &w->in));
     assert_int_equal(c.source, source);
     assert_int_equal(c.start, start);
     assert_int_equal(c.end, end);
-    assert_int_equal(c.shorten, shorten);
 }
 
 static void assert_nothing(struct world *w)
@@ -71,7 +69,7 @@ static void plan__empty_blob_is_fetched_whole_by_one_stream(void **state)
     (void)state;
     struct world w;
     world_init(&w, 10);
-    assert_choice(&w, 0, 0, 10 * PIECE, PLAN_NO_STREAM);
+    assert_choice(&w, 0, 0, 10 * PIECE);
     world_stream(&w, 0, 10 * PIECE);
     assert_nothing(&w);
 }
@@ -82,9 +80,9 @@ static void plan__what_a_reader_waits_for_comes_first(void **state)
     struct world w;
     world_init(&w, 10);
     world_want(&w, 6 * PIECE + 5);
-    assert_choice(&w, 0, 6 * PIECE, 10 * PIECE, PLAN_NO_STREAM);
+    assert_choice(&w, 0, 6 * PIECE, 10 * PIECE);
     world_stream(&w, 6 * PIECE, 10 * PIECE);
-    assert_choice(&w, 0, 0, 6 * PIECE, PLAN_NO_STREAM);
+    assert_choice(&w, 0, 0, 6 * PIECE);
     world_stream(&w, 0, 6 * PIECE);
     assert_nothing(&w);
 }
@@ -95,7 +93,7 @@ static void plan__a_broken_stream_is_continued_where_its_piece_ends(void **state
     struct world w;
     world_init(&w, 4);
     cache_pieces_add(&w.pieces, 0, PIECE + 100);
-    assert_choice(&w, 0, PIECE + 100, 4 * PIECE, PLAN_NO_STREAM);
+    assert_choice(&w, 0, PIECE + 100, 4 * PIECE);
     cache_pieces_fini(&w.pieces);
 }
 
@@ -105,9 +103,9 @@ static void plan__gaps_end_where_filled_bytes_begin(void **state)
     struct world w;
     world_init(&w, 4);
     cache_pieces_add(&w.pieces, 2 * PIECE, PIECE);
-    assert_choice(&w, 0, 0, 2 * PIECE, PLAN_NO_STREAM);
+    assert_choice(&w, 0, 0, 2 * PIECE);
     world_stream(&w, 0, 2 * PIECE);
-    assert_choice(&w, 0, 3 * PIECE, 4 * PIECE, PLAN_NO_STREAM);
+    assert_choice(&w, 0, 3 * PIECE, 4 * PIECE);
     cache_pieces_fini(&w.pieces);
 }
 
@@ -118,7 +116,7 @@ static void plan__the_first_usable_source_in_order_is_taken(void **state)
     world_init(&w, 4);
     w.in.n_sources = 3;
     w.sources[0].is_usable = false;
-    assert_choice(&w, 1, 0, 4 * PIECE, PLAN_NO_STREAM);
+    assert_choice(&w, 1, 0, 4 * PIECE);
     w.sources[1].is_usable = w.sources[2].is_usable = false;
     assert_nothing(&w);
 }
@@ -131,47 +129,77 @@ static void plan__a_source_without_ranges_is_passed_over_for_a_part(void **state
     w.in.n_sources = 2;
     w.sources[0].can_range = false;
     cache_pieces_add(&w.pieces, 0, PIECE);
-    assert_choice(&w, 1, PIECE, 4 * PIECE, PLAN_NO_STREAM);
+    assert_choice(&w, 1, PIECE, 4 * PIECE);
     w.sources[1].is_usable = false; /* better the whole again than nothing */
-    assert_choice(&w, 0, PIECE, 4 * PIECE, PLAN_NO_STREAM);
+    assert_choice(&w, 0, PIECE, 4 * PIECE);
     cache_pieces_fini(&w.pieces);
 }
 
-static void plan__a_far_reader_gets_a_stream_of_his_own(void **state)
+static void plan__a_stranded_reader_gets_a_stream_whatever_is_running(void **state)
 {
     (void)state;
     struct world w;
     world_init(&w, 64);
-    world_stream(&w, PIECE, 64 * PIECE);
-    world_want(&w, 2 * PIECE); /* near: the stream is about to reach him */
-    assert_choice(&w, 0, 0, PIECE, PLAN_NO_STREAM);
-    world_stream(&w, 0, PIECE);
+    world_stream(&w, PIECE, 16 * PIECE);
     world_want(&w, 40 * PIECE + 1);
-    assert_choice(&w, 0, 40 * PIECE, 64 * PIECE, 0);
-    cache_pieces_fini(&w.pieces);
+    assert_choice(&w, 0, 40 * PIECE, 56 * PIECE);
+    world_stream(&w, 40 * PIECE, 56 * PIECE);
+    world_want(&w, 50 * PIECE); /* on its way to him: he waits */
+    assert_nothing(&w);
 }
 
-static void plan__the_largest_rest_is_split_when_more_streams_pay(void **state)
+static void plan__large_blobs_come_in_segments_of_whole_pieces(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w, 32);
-    world_stream(&w, 0, 32 * PIECE);
+    world_init(&w, 64);
+    cache_pieces_add(&w.pieces, 0, 100);
+    assert_choice(&w, 0, 100, 17 * PIECE);
+    cache_pieces_fini(&w.pieces);
+}
+
+static void plan__a_small_rest_is_taken_along(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 24);
+    assert_choice(&w, 0, 0, 24 * PIECE);
+    cache_pieces_fini(&w.pieces);
+}
+
+static void plan__the_next_segment_begins_before_the_last_one_ends(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 64);
+    world_stream(&w, 16 * PIECE - PLAN_TAIL_BYTES - 1, 16 * PIECE);
+    cache_pieces_add(&w.pieces, 0, 7 * PIECE);
+    assert_nothing(&w);
+    world_init(&w, 64);
+    cache_pieces_add(&w.pieces, 0, 8 * PIECE);
+    world_stream(&w, 16 * PIECE - PLAN_TAIL_BYTES, 16 * PIECE);
+    assert_choice(&w, 0, 16 * PIECE, 32 * PIECE);
+    cache_pieces_fini(&w.pieces);
+}
+
+static void plan__more_streams_take_later_segments(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 64);
+    world_stream(&w, 0, 16 * PIECE);
     w.in.n_streams_wanted = 2;
-    assert_choice(&w, 0, 16 * PIECE, 32 * PIECE, 0);
-    w.streams[0].end = 16 * PIECE;
+    assert_choice(&w, 0, 16 * PIECE, 32 * PIECE);
     world_stream(&w, 16 * PIECE, 32 * PIECE);
     assert_nothing(&w);
 }
 
-static void plan__a_small_rest_is_not_split(void **state)
+static void plan__first_request_is_a_segment_only_of_a_blob_known_to_be_large(void **state)
 {
     (void)state;
-    struct world w;
-    world_init(&w, 7);
-    world_stream(&w, 0, 7 * PIECE);
-    w.in.n_streams_wanted = 2;
-    assert_nothing(&w);
+    assert_int_equal(proxy_plan_first_end(UINT64_MAX, 64 * MIB), UINT64_MAX);
+    assert_int_equal(proxy_plan_first_end(96 * MIB, 64 * MIB), UINT64_MAX);
+    assert_int_equal(proxy_plan_first_end(1 * GIB, 64 * MIB), 64 * MIB);
 }
 
 static void plan__never_more_streams_than_allowed(void **state)
@@ -181,7 +209,7 @@ static void plan__never_more_streams_than_allowed(void **state)
     world_init(&w, 64);
     w.in.n_streams_max = 1;
     w.in.n_streams_wanted = 4;
-    world_stream(&w, 0, 32 * PIECE);
+    world_stream(&w, 0, 16 * PIECE);
     assert_nothing(&w);
 }
 
@@ -214,9 +242,12 @@ int main(void)
         cmocka_unit_test(plan__gaps_end_where_filled_bytes_begin),
         cmocka_unit_test(plan__the_first_usable_source_in_order_is_taken),
         cmocka_unit_test(plan__a_source_without_ranges_is_passed_over_for_a_part),
-        cmocka_unit_test(plan__a_far_reader_gets_a_stream_of_his_own),
-        cmocka_unit_test(plan__the_largest_rest_is_split_when_more_streams_pay),
-        cmocka_unit_test(plan__a_small_rest_is_not_split),
+        cmocka_unit_test(plan__a_stranded_reader_gets_a_stream_whatever_is_running),
+        cmocka_unit_test(plan__large_blobs_come_in_segments_of_whole_pieces),
+        cmocka_unit_test(plan__a_small_rest_is_taken_along),
+        cmocka_unit_test(plan__the_next_segment_begins_before_the_last_one_ends),
+        cmocka_unit_test(plan__more_streams_take_later_segments),
+        cmocka_unit_test(plan__first_request_is_a_segment_only_of_a_blob_known_to_be_large),
         cmocka_unit_test(plan__never_more_streams_than_allowed),
         cmocka_unit_test(plan__a_full_blob_needs_nothing),
         cmocka_unit_test(plan__a_reader_beyond_the_end_is_ignored),

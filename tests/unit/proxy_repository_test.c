@@ -3,6 +3,7 @@
  */
 #include "proxy_lab.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -524,6 +525,22 @@ static void stale__copies_are_for_those_who_could_read_before(void **state)
     }
 }
 
+static void stale__a_strangers_failure_turns_no_reader_away(void **state)
+{
+    struct lab *lab = lab_private();
+
+    (void)state;
+    lab->options.tag_fresh_ms = 0;
+    lab_open(lab, 1);
+    lab_run(lab);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+    script(&lab->origin, QUIRK_NONE, 429);
+    expect_refused(lab_manifest(lab, "v1", EVE), 503, "TOOMANYREQUESTS");
+    script(&lab->origin, QUIRK_NONE, 0);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_HIT);
+    end(lab);
+}
+
 static void stale__copies_do_not_keep_a_new_blob_waiting_for_ever(void **state)
 {
     struct lab *lab = lab_private();
@@ -621,6 +638,79 @@ static void stale__copies_stop_when_a_repository_is_no_longer_public(void **stat
     end(lab);
 }
 
+/* ---- bounds ---- */
+
+static void bounds__too_many_waiting_are_told_to_come_later(void **state)
+{
+    static struct asked *asked[PROXY_REPOSITORY_WAITING_MAX];
+    struct lab *lab = lab_private();
+
+    (void)state;
+    lab->origin.holds_gets = true;
+    lab_open(lab, 1);
+    lab_run(lab);
+    for (size_t i = 0; i < PROXY_REPOSITORY_WAITING_MAX; i++)
+        asked[i] = lab_begin(lab, false, "team/app", "v1", ALICE, NULL);
+    expect_refused(lab_manifest(lab, "v1", ALICE), 503, "TOOMANYREQUESTS");
+    expect_refused(lab_blob(lab, "team/app", LAYER, ALICE), 503, "TOOMANYREQUESTS");
+    pthread_mutex_lock(&lab->origin.lock);
+    lab->origin.holds_gets = false;
+    pthread_cond_broadcast(&lab->origin.changed);
+    pthread_mutex_unlock(&lab->origin.lock);
+    for (size_t i = 0; i < PROXY_REPOSITORY_WAITING_MAX; i++) {
+        lab_wait(asked[i]);
+        expect_manifest(asked[i], MANIFEST1, PROXY_MISS);
+    }
+    assert_int_equal(origin_count(&lab->origin, &lab->origin.n_gets), 1);
+    end(lab);
+}
+
+static void bounds__idle_repositories_make_room_for_new_ones(void **state)
+{
+    struct lab *lab = lab_private();
+    char name[32];
+
+    (void)state;
+    lab_open(lab, 1);
+    lab->upstream.own_credentials = true; /* answered from what is linked, without upstream */
+    lab->origin.allowed[1] = "";
+    lab_run(lab);
+    expect_manifest(lab_manifest(lab, "v1", NULL), MANIFEST1, PROXY_MISS);
+    lab_settle(lab);
+    for (unsigned i = 0; i < PROXY_REPOSITORIES_MAX + 10; i++) {
+        (void)snprintf(name, sizeof(name), "team/app%u", i);
+        proxy_repository_tag_changed(&lab->proxy, &lab->upstream, name, "v1");
+    }
+    /* forgotten by now; what must last is in the cache */
+    expect_manifest(lab_manifest(lab, "v1", NULL), MANIFEST1, PROXY_HIT);
+    expect_permit(lab_blob(lab, "team/app", LAYER, NULL), 222, false);
+    assert_int_equal(origin_count(&lab->origin, &lab->origin.n_requests), 2);
+    end(lab);
+}
+
+static void bounds__without_a_cache_every_answer_comes_from_upstream(void **state)
+{
+    struct lab *lab = lab_private();
+    int fd;
+
+    (void)state;
+    /* a file stands where the folder should be */
+    assert_int_equal(rmdir(lab->dir), 0);
+    fd = open(lab->dir, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    lab->origin.blob = LAYER;
+    lab_open(lab, 1);
+    lab_run(lab);
+    for (unsigned i = 0; i < 2; i++) {
+        expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+        lab_settle(lab); /* what was held for the cache is gone by then */
+        expect_permit(lab_blob(lab, "team/app", LAYER, ALICE), 77, false);
+        lab_settle(lab);
+    }
+    end(lab);
+}
+
 /* ---- endpoints ---- */
 
 static void endpoints__a_standbys_404_is_not_definite(void **state)
@@ -707,10 +797,14 @@ int main(void)
         cmocka_unit_test(rights__policy_is_asked_for_again_where_it_may_change),
         cmocka_unit_test(rights__in_mode_b_are_our_accounts_and_its_trouble_is_ours),
         cmocka_unit_test(stale__copies_are_for_those_who_could_read_before),
+        cmocka_unit_test(stale__a_strangers_failure_turns_no_reader_away),
         cmocka_unit_test(stale__copies_do_not_keep_a_new_blob_waiting_for_ever),
         cmocka_unit_test(stale__tag_is_asked_for_in_the_background_and_comes_back),
         cmocka_unit_test(stale__copies_are_for_everybody_where_the_repository_is_public),
         cmocka_unit_test(stale__copies_stop_when_a_repository_is_no_longer_public),
+        cmocka_unit_test(bounds__too_many_waiting_are_told_to_come_later),
+        cmocka_unit_test(bounds__idle_repositories_make_room_for_new_ones),
+        cmocka_unit_test(bounds__without_a_cache_every_answer_comes_from_upstream),
         cmocka_unit_test(endpoints__a_standbys_404_is_not_definite),
         cmocka_unit_test(endpoints__a_silent_origin_leaves_its_standby_time),
         cmocka_unit_test(endpoints__what_a_redirect_leads_to_decides_no_rights),
