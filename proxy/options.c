@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "cache/pieces.h"
 #include "proxy/options_priv.h"
 
 #define LOOPS_MAX       256
@@ -103,8 +104,8 @@ static const struct dt_option options_table[] = {
      false, false},
     {"streams-per-blob", DT_OPT_UINT, AT(streams_per_blob), "4", "NUMBER",
      "So many ranges of one blob may be on their way at once.", false, false},
-    {"split-min", DT_OPT_SIZE, AT(split_min_bytes), "64MiB", "SIZE",
-     "Smaller blobs come in one stream.", false, false},
+    {"segment", DT_OPT_SIZE, AT(segment_bytes), "64MiB", "SIZE",
+     "Larger blobs are asked for in ranges of about this size.", false, false},
 
     {"admin-listen", DT_OPT_STRING, AT(admin_listen), "127.0.0.1:65003", "IP:PORT|unix:PATH",
      "Where the admin API and /metrics are. Anything but loopback or a unix socket needs "
@@ -209,6 +210,9 @@ static int check_bounds(const struct proxy_options *options, struct dt_err *err)
         rc = check_range("max-connections", options->max_connections, 1, CONNECTIONS_MAX, err);
     if (rc == 0)
         rc = check_range("streams-per-blob", options->streams_per_blob, 1, STREAMS_MAX, err);
+    if (rc == 0)
+        rc = check_range("segment (bytes)", options->segment_bytes, CACHE_PIECE_SIZE_MAX,
+                         CACHE_BLOB_SIZE_MAX, err);
     if (rc == 0)
         rc = check_duration("head-deadline", options->head_deadline_ms, 100, hour_ms, err);
     if (rc == 0)

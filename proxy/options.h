@@ -34,7 +34,7 @@ struct proxy_options {
     uint64_t min_rate_bytes;       /* a source slower than this for 10 s is replaced; 0 = never */
     uint64_t verify_first_bytes;   /* 4MiB: smaller blobs are verified before their first byte */
     unsigned streams_per_blob;     /* 4: at most so many ranges at once */
-    uint64_t split_min_bytes;      /* 64MiB: smaller blobs come in one stream */
+    uint64_t segment_bytes;        /* 64MiB: larger blobs are asked for in ranges of this size */
     uint64_t drain_ms;             /* 30s at SIGTERM */
     uint64_t scrub_interval_ms;    /* 7d; 0 = only on demand */
     uint64_t scrub_rate_bytes;     /* 50MiB per second */

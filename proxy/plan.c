@@ -3,13 +3,13 @@
  */
 #include "proxy/plan.h"
 
-/* The stream whose remaining range holds `off`, or PLAN_NO_STREAM. */
+/* The stream whose remaining range holds `off`, or SIZE_MAX. */
 static size_t stream_covering(const struct plan_input *in, uint64_t off)
 {
     for (size_t i = 0; i < in->n_streams; i++)
         if (in->streams[i].pos <= off && off < in->streams[i].end)
             return i;
-    return PLAN_NO_STREAM;
+    return SIZE_MAX;
 }
 
 /* Where the next stream after `off` begins, at most `end`. */
@@ -34,20 +34,25 @@ static size_t first_usable_source(const struct plan_input *in, bool must_range)
     return best;
 }
 
-/* The first byte at or after `off` that is neither here nor on its way. A fetch continues a piece
- * where the piece ends, so the answer may lie before `off`, inside the same piece. */
+/* Where a fetch of the piece that holds `off` would begin: a piece is continued where it ends, so
+ * this may lie before `off`. */
+static uint64_t fetch_start(const struct cache_pieces *p, uint64_t off)
+{
+    uint32_t piece = cache_pieces_at(p, off);
+    if (cache_pieces_is_complete(p, piece))
+        return off;
+    return cache_pieces_start(p, piece) + p->filled[piece];
+}
+
+/* The first bytes at or after `off` that are neither here nor on their way. */
 static bool first_uncovered(const struct plan_input *in, uint64_t off, uint64_t *start,
                             uint64_t *end)
 {
-    const struct cache_pieces *p = in->pieces;
-    while (off < p->size) {
-        uint32_t piece = cache_pieces_at(p, off);
-        uint64_t fill = cache_pieces_start(p, piece) + p->filled[piece];
-        uint64_t from = cache_pieces_is_complete(p, piece) ? off : fill;
-        if (!cache_pieces_next_gap(p, from, start, end))
+    while (off < in->pieces->size) {
+        if (!cache_pieces_next_gap(in->pieces, fetch_start(in->pieces, off), start, end))
             return false;
         size_t covering = stream_covering(in, *start);
-        if (covering == PLAN_NO_STREAM) {
+        if (covering == SIZE_MAX) {
             *end = next_stream_start(in, *start, *end);
             return true;
         }
@@ -57,79 +62,72 @@ static bool first_uncovered(const struct plan_input *in, uint64_t off, uint64_t 
     return false;
 }
 
-static bool plan_uncovered(struct plan_choice *out, const struct plan_input *in)
+/* Does a reader wait for bytes that nobody brings? */
+static bool reader_is_stranded(const struct plan_input *in, uint64_t off)
 {
-    uint64_t start = 0, end = 0;
-    bool found = false;
-    for (size_t i = 0; i < in->n_wanted && !found; i++)
-        found = first_uncovered(in, in->wanted[i], &start, &end);
-    if (!found && !first_uncovered(in, 0, &start, &end))
+    if (off >= in->pieces->size || cache_pieces_available(in->pieces, off) > 0)
         return false;
-    /* Without Range only the whole blob can be asked for; the task skips what it has. */
-    size_t source = first_usable_source(in, start > 0 || end < in->pieces->size);
+    return stream_covering(in, off) == SIZE_MAX &&
+           stream_covering(in, fetch_start(in->pieces, off)) == SIZE_MAX;
+}
+
+/* Whole pieces, so that the segment after it can begin on its own; a small rest is taken along. */
+static uint64_t segment_end(const struct plan_input *in, uint64_t start, uint64_t gap_end)
+{
+    if (gap_end - start <= in->segment_bytes + in->segment_bytes / 2)
+        return gap_end;
+    uint32_t piece = cache_pieces_at(in->pieces, start + in->segment_bytes - 1);
+    uint64_t end = cache_pieces_start(in->pieces, piece) + cache_pieces_len(in->pieces, piece);
+    return end < gap_end ? end : gap_end;
+}
+
+static bool choose(struct plan_choice *out, const struct plan_input *in, uint64_t start,
+                   uint64_t gap_end)
+{
+    bool is_whole = start == 0 && gap_end == in->pieces->size;
+    size_t source = first_usable_source(in, !is_whole);
     if (source == SIZE_MAX)
-        source = first_usable_source(in, false);
+        source = first_usable_source(in, false); /* it sends everything; the task skips */
     if (source == SIZE_MAX)
         return false;
+    bool can_range = in->sources[source].can_range;
     *out = (struct plan_choice){
-        .source = source, .start = start, .end = end, .shorten = PLAN_NO_STREAM};
+        .source = source,
+        .start = start,
+        .end = can_range ? segment_end(in, start, gap_end) : gap_end,
+    };
     return true;
 }
 
-/* A new stream that takes over [start, end of stream `i`). */
-static bool take_over(struct plan_choice *out, const struct plan_input *in, size_t i,
-                      uint64_t start)
+static size_t streams_at_work(const struct plan_input *in)
 {
-    size_t source = first_usable_source(in, true);
-    if (source == SIZE_MAX)
-        return false;
-    *out = (struct plan_choice){
-        .source = source, .start = start, .end = in->streams[i].end, .shorten = i};
-    return true;
-}
-
-static bool plan_far_reader(struct plan_choice *out, const struct plan_input *in)
-{
-    for (size_t i = 0; i < in->n_wanted; i++) {
-        uint64_t off = in->wanted[i];
-        if (off >= in->pieces->size || cache_pieces_available(in->pieces, off) > 0)
-            continue;
-        size_t covering = stream_covering(in, off);
-        if (covering == PLAN_NO_STREAM || off - in->streams[covering].pos <= PLAN_FAR_BYTES)
-            continue;
-        /* The covering range is a gap, so the pieces ahead of its stream are empty. */
-        uint64_t start = cache_pieces_start(in->pieces, cache_pieces_at(in->pieces, off));
-        if (start > in->streams[covering].pos && take_over(out, in, covering, start))
-            return true;
-    }
-    return false;
-}
-
-static bool plan_split(struct plan_choice *out, const struct plan_input *in)
-{
-    size_t largest = PLAN_NO_STREAM;
-    uint64_t most = 0;
-    for (size_t i = 0; i < in->n_streams; i++) {
-        uint64_t left = in->streams[i].end - in->streams[i].pos;
-        if (left > most) {
-            most = left;
-            largest = i;
-        }
-    }
-    if (largest == PLAN_NO_STREAM || most < in->split_min_bytes)
-        return false;
-    uint64_t middle = in->streams[largest].pos + most / 2;
-    uint64_t start = cache_pieces_start(in->pieces, cache_pieces_at(in->pieces, middle));
-    if (start <= in->streams[largest].pos)
-        return false;
-    return take_over(out, in, largest, start);
+    size_t n = 0;
+    for (size_t i = 0; i < in->n_streams; i++)
+        n += in->streams[i].end - in->streams[i].pos > PLAN_TAIL_BYTES;
+    return n;
 }
 
 bool proxy_plan_next(struct plan_choice *out, const struct plan_input *in)
 {
+    uint64_t start, end;
     if (in->n_streams >= in->n_streams_max || in->pieces->size == 0)
         return false;
-    if (plan_uncovered(out, in) || plan_far_reader(out, in))
-        return true;
-    return in->n_streams < in->n_streams_wanted && plan_split(out, in);
+    for (size_t i = 0; i < in->n_wanted; i++)
+        if (reader_is_stranded(in, in->wanted[i]) &&
+            first_uncovered(in, in->wanted[i], &start, &end))
+            return choose(out, in, start, end);
+    if (streams_at_work(in) >= in->n_streams_wanted)
+        return false;
+    for (size_t i = 0; i < in->n_wanted; i++)
+        if (first_uncovered(in, in->wanted[i], &start, &end))
+            return choose(out, in, start, end);
+    return first_uncovered(in, 0, &start, &end) && choose(out, in, start, end);
+}
+
+uint64_t proxy_plan_first_end(uint64_t size_hint, uint64_t segment_bytes)
+{
+    if (size_hint == UINT64_MAX || size_hint <= segment_bytes + segment_bytes / 2)
+        return UINT64_MAX;
+    uint32_t piece_size = cache_pieces_choose_size(size_hint);
+    return (segment_bytes + piece_size - 1) / piece_size * piece_size;
 }

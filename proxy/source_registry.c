@@ -62,8 +62,10 @@ static int read_head(struct source_fetch *fetch, const struct dt_fetch_head *hea
                           "%s answered %d for a blob", name, head->status);
     *size = head->content_length;
     fetch->skip_bytes = fetch->span.off;
-    if (fetch->span.off > 0 || fetch->span.end != UINT64_MAX)
+    if (fetch->span.off > 0 || fetch->span.end != UINT64_MAX) {
         fetch->source->base.ignores_range = true;
+        fetch->left_bytes = UINT64_MAX; /* all of it comes: the task may as well take it */
+    }
     return 0;
 }
 

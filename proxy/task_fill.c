@@ -221,6 +221,15 @@ static void count_bytes(struct proxy_task *task, const struct task_stream *strea
     task->progress_ms = dt_loop_now_ms(task->loop);
 }
 
+/* Nearly done: the next segment may begin, so that the link does not fall idle. */
+static void step_for_tail(struct task_stream *stream)
+{
+    if (stream->is_tail_told)
+        return;
+    stream->is_tail_told = true;
+    task_step_soon(stream->task);
+}
+
 static bool on_data(void *arg, const void *bytes, size_t len)
 {
     struct task_stream *stream = arg;
@@ -233,15 +242,12 @@ static bool on_data(void *arg, const void *bytes, size_t len)
     count_bytes(task, stream, len);
     stream->window_bytes += len;
     take(stream, bytes, len);
-    if (stream->pos >= stream->end && stream->end < stream->asked_end) {
-        close_stream(stream); /* another stream has the rest */
-        task_step_soon(task);
-        return true;
-    }
     if (stream->pos >= stream->end)
         flush(stream);
     else
         flush_soon(task);
+    if (stream->end - stream->pos <= PLAN_TAIL_BYTES)
+        step_for_tail(stream);
     return true;
 }
 
@@ -344,8 +350,11 @@ static int on_size(void *arg, uint64_t blob_size)
         blob_size = known;
     if (known != UINT64_MAX && blob_size != known)
         return -DT_EPROTO;
-    if (task->writer != NULL)
+    if (task->writer != NULL) {
+        if (stream->source->ignores_range)
+            stream->end = task->size; /* all of it comes, whatever was asked */
         return 0;
+    }
     if (blob_size == UINT64_MAX || blob_size > CACHE_BLOB_SIZE_MAX) {
         dt_err_set(&task->err, DT_EUNAVAILABLE, "nobody says how large the blob is");
         return -DT_ECANCELLED;
@@ -353,8 +362,8 @@ static int on_size(void *arg, uint64_t blob_size)
     open_writer(task, blob_size);
     if (task->writer == NULL)
         return -DT_ECANCELLED; /* the stream's end turns the clients to streaming through */
-    stream->end = blob_size;
-    stream->asked_end = blob_size;
+    if (stream->end > blob_size || stream->source->ignores_range)
+        stream->end = blob_size;
     task_step_soon(task);
     return 0;
 }
@@ -485,10 +494,10 @@ static void start_stream(struct proxy_task *task, const struct plan_choice *choi
             stream = &task->streams[i];
     DT_ASSERT(stream != NULL);
     struct source *source = task->sources[choice->source];
-    bool is_to_end = choice->end == task->size;
+    bool is_whole = choice->start == 0 && choice->end == task->size;
     struct source_span span = {
         .off = choice->start,
-        .end = is_to_end ? UINT64_MAX : choice->end,
+        .end = is_whole ? UINT64_MAX : choice->end, /* no Range where none is needed */
         /* With nobody else to turn to, a slow registry gets all the time the client gives us. */
         .head_timeout_ms = count_ready(task, source) > 0
                                ? task->proxy->options->head_deadline_ms / 5
@@ -499,22 +508,18 @@ static void start_stream(struct proxy_task *task, const struct plan_choice *choi
                                    .start = choice->start,
                                    .pos = choice->start,
                                    .end = choice->end,
-                                   .asked_end = choice->end,
                                    .window_began_ms = dt_loop_now_ms(task->loop)};
     task->n_streams++;
     stream->fetch = source->ops->fetch(source, &span, &SINK_OPS, stream);
 }
 
-static size_t list_streams(struct proxy_task *task, struct plan_stream *out, size_t *slots)
+static size_t list_streams(struct proxy_task *task, struct plan_stream *out)
 {
     size_t n = 0;
-    for (size_t i = 0; i < TASK_STREAMS_MAX; i++) {
-        struct task_stream *s = &task->streams[i];
-        if (s->source == NULL)
-            continue;
-        slots[n] = i;
-        out[n++] = (struct plan_stream){.pos = s->pos, .end = s->end};
-    }
+    for (size_t i = 0; i < TASK_STREAMS_MAX; i++)
+        if (task->streams[i].source != NULL)
+            out[n++] =
+                (struct plan_stream){.pos = task->streams[i].pos, .end = task->streams[i].end};
     return n;
 }
 
@@ -532,7 +537,6 @@ static bool start_next(struct proxy_task *task)
 {
     struct plan_source sources[TASK_SOURCES_MAX];
     struct plan_stream streams[TASK_STREAMS_MAX];
-    size_t slots[TASK_STREAMS_MAX];
     uint64_t wanted[WANTED_MAX];
     unsigned max = task->proxy->options->streams_per_blob;
     list_sources(task, sources);
@@ -541,18 +545,16 @@ static bool start_next(struct proxy_task *task)
         .sources = sources,
         .n_sources = task->n_sources,
         .streams = streams,
-        .n_streams = list_streams(task, streams, slots),
+        .n_streams = list_streams(task, streams),
         .wanted = wanted,
         .n_wanted = list_wanted(task, wanted),
         .n_streams_max = max < TASK_STREAMS_MAX ? max : TASK_STREAMS_MAX,
         .n_streams_wanted = task->n_streams_wanted,
-        .split_min_bytes = task->proxy->options->split_min_bytes,
+        .segment_bytes = task->proxy->options->segment_bytes,
     };
     struct plan_choice choice;
     if (!proxy_plan_next(&choice, &in))
         return false;
-    if (choice.shorten != PLAN_NO_STREAM)
-        task->streams[slots[choice.shorten]].end = choice.start;
     start_stream(task, &choice);
     return true;
 }
@@ -570,7 +572,9 @@ static void start_first(struct proxy_task *task)
             best = i;
     if (best == SIZE_MAX)
         return;
-    start_stream(task, &(struct plan_choice){.source = best, .end = UINT64_MAX});
+    uint64_t hint = task->is_hint_doubted ? UINT64_MAX : task->size_hint;
+    uint64_t end = proxy_plan_first_end(hint, task->proxy->options->segment_bytes);
+    start_stream(task, &(struct plan_choice){.source = best, .end = end});
 }
 
 static bool is_hopeless(struct proxy_task *task)
@@ -630,17 +634,17 @@ void task_fill_step(struct proxy_task *task)
 static void tune_streams(struct proxy_task *task)
 {
     uint64_t left = task->size - cache_writer_pieces(task->writer)->filled_bytes;
-    if (task->is_split_settled || task->n_streams == 0 || task->n_streams < task->n_streams_wanted)
+    if (task->is_rate_settled || task->n_streams == 0 || task->n_streams < task->n_streams_wanted)
         return;
     if (task->n_streams_wanted > 1 &&
-        task->rate_bytes_s < task->rate_before_split + task->rate_before_split / 5) {
-        task->is_split_settled = true;
+        task->rate_bytes_s < task->rate_before + task->rate_before / 5) {
+        task->is_rate_settled = true;
         return;
     }
     if (task->n_streams_wanted >= task->proxy->options->streams_per_blob ||
-        left < task->proxy->options->split_min_bytes || left < 2 * task->rate_bytes_s)
+        left < task->proxy->options->segment_bytes || left < 2 * task->rate_bytes_s)
         return;
-    task->rate_before_split = task->rate_bytes_s;
+    task->rate_before = task->rate_bytes_s;
     task->n_streams_wanted++;
     task_step_soon(task);
 }

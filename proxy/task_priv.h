@@ -33,10 +33,9 @@ struct task_stream {
     struct source_fetch *fetch; /* owned; NULL once it ended */
     uint64_t start, pos,
         end;            /* began at, next byte, stops at (UINT64_MAX until the size is known) */
-    uint64_t asked_end; /* what the request said; != end when another stream took over */
     char *chunk;        /* owned: bytes [pos - chunk_len, pos), not yet given to the writer */
     size_t chunk_len, chunk_capacity;
-    bool is_paused;
+    bool is_paused, is_tail_told;
     uint64_t window_began_ms, window_bytes; /* for the slow-source rule */
 };
 
@@ -81,14 +80,14 @@ struct proxy_task {
     struct task_stream streams[TASK_STREAMS_MAX];
     unsigned n_streams;
     unsigned n_streams_wanted;
-    bool is_split_settled; /* more streams did not help */
+    bool is_rate_settled; /* more streams did not help */
     struct task_ticket *tickets;
     unsigned n_tickets;
     struct dt_timer tick;
     bool is_step_scheduled, is_flush_scheduled, is_ending;
     uint64_t started_wall_ms, progress_ms; /* progress: monotonic */
     uint64_t total_bytes;                  /* received in this attempt */
-    uint64_t rate_began_ms, rate_bytes, rate_bytes_s, rate_before_split;
+    uint64_t rate_began_ms, rate_bytes, rate_bytes_s, rate_before;
 };
 
 /* task.c */

@@ -142,8 +142,8 @@ static void plan__a_stranded_reader_gets_a_stream_whatever_is_running(void **sta
     world_init(&w, 64);
     world_stream(&w, PIECE, 16 * PIECE);
     world_want(&w, 40 * PIECE + 1);
-    assert_choice(&w, 0, 40 * PIECE, 56 * PIECE);
-    world_stream(&w, 40 * PIECE, 56 * PIECE);
+    assert_choice(&w, 0, 40 * PIECE, 64 * PIECE);
+    world_stream(&w, 40 * PIECE, 64 * PIECE);
     world_want(&w, 50 * PIECE); /* on its way to him: he waits */
     assert_nothing(&w);
 }
