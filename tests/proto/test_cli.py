@@ -1,6 +1,8 @@
 """The tool `darter` against the real daemon: what people type, see, and script."""
 import json
 import os
+import pty
+import signal
 import subprocess
 
 import pytest
@@ -126,6 +128,42 @@ def test_a_running_download_is_shown_once_into_a_pipe(cli, darter, origin):
         assert tasks[0]["digest"] == image.layers[0] and tasks[0]["clients"] == 1
         gate.open()
         assert connection.read_body(head).is_complete
+
+
+def test_a_terminal_is_drawn_over_until_interrupted(darter):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([os.path.join(binary_folder(), "darter"), "--admin",
+                                admin_of(darter), "tasks"], stdin=theirs, stdout=theirs,
+                               stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while b"\x1b[1F" not in shown:  # back up over the one line of the frame before
+            shown += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert shown.startswith(b"0 running\r\n"), shown
+
+
+def test_a_daemon_that_goes_away_ends_the_live_view(run_darter, origin):
+    darter = run_darter({"test.local": [origin.url]})
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([os.path.join(binary_folder(), "darter"), "--admin",
+                                admin_of(darter), "tasks"], stdin=theirs, stdout=theirs,
+                               stderr=theirs)
+    os.close(theirs)
+    try:
+        assert b"running" in os.read(ours, 4096)
+        darter.stop()
+        assert process.wait(LIMIT_S) == 4
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
 
 
 def test_the_address_comes_from_the_environment(darter):
