@@ -21,10 +21,10 @@
 #include "base/log.h"
 #include "base/loop_priv.h"
 
-#define CONN_MAGIC             0x636f6e6eu
-#define ACCEPTS_PER_TURN       2   /* few, so that other loops get their share */
-#define ACCEPT_PAUSE_MS        100 /* out of descriptors, or at the cap */
-#define WATCHDOG_GRACE_MS      15000
+#define CONN_MAGIC        0x636f6e6eu
+#define ACCEPTS_PER_TURN  2   /* few, so that other loops get their share */
+#define ACCEPT_PAUSE_MS   100 /* out of descriptors, or at the cap */
+#define WATCHDOG_GRACE_MS 15000
 
 static void accept_resume(void *arg);
 
@@ -206,8 +206,7 @@ void httpd_share_open(void *arg)
         share->tls_buf = dt_calloc(1, HTTPD_TLS_CHUNK);
     h2o_linklist_init_anchor(&share->conns);
     dt_timer_init(&share->resume, share->loop, accept_resume, share);
-    share->listener =
-        h2o_evloop_socket_create(share->ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+    share->listener = h2o_evloop_socket_create(share->ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
     share->listener->data = share;
     h2o_socket_read_start(share->listener, on_listener_readable);
     share->is_open = true;

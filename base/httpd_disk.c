@@ -18,9 +18,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define PAGE_BYTES      4096u
-#define MAP_WINDOW      (256 * MIB) /* address space only */
-#define READ_PIECE      (128 * KIB)
+#define PAGE_BYTES 4096u
+#define MAP_WINDOW (256 * MIB) /* address space only */
+#define READ_PIECE (128 * KIB)
 
 struct httpd_cold_read {
     struct dt_job job;

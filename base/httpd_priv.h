@@ -135,12 +135,12 @@ struct dt_http_req {
     size_t n_headers;
     size_t input_len; /* of h2o's input, up to where the next request may begin */
 
-    bool is_watching;         /* the socket tells us when the client leaves */
-    bool is_polling;          /* the timer looks instead: there are unread bytes in the way */
-    bool is_answered;
-    bool is_chunked;          /* h2o's chunked filter is in between */
+    bool is_watching; /* the socket tells us when the client leaves */
+    bool is_polling;  /* the timer looks instead: there are unread bytes in the way */
+    bool is_answered, is_cut;
+    bool is_chunked; /* h2o's chunked filter is in between */
     bool is_close_delimited;
-    struct dt_timer timer;    /* stall, or polling */
+    struct dt_timer timer; /* stall, or polling */
     uint64_t progress_ms, progress[2];
 
     void (*on_end)(void *arg, const struct dt_http_summary *);

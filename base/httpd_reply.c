@@ -53,8 +53,8 @@ static const struct {
     {504, "Gateway Timeout"},
     {507, "Insufficient Storage"},
 };
-static const char *const reason_classes[] = {"Unknown", "Information", "Success", "Redirection",
-                                             "Client Error", "Server Error"};
+static const char *const reason_classes[] = {"Unknown",     "Information",  "Success",
+                                             "Redirection", "Client Error", "Server Error"};
 
 const char *httpd_reason(int status)
 {
@@ -77,8 +77,8 @@ bool dt_http_value_is_clean(const char *value)
 /* Framing and Date are this server's business; a second copy would contradict the first. */
 static bool is_server_header(const char *name)
 {
-    static const char *const names[] = {"connection", "content-length", "date", "keep-alive",
-                                        "transfer-encoding", "upgrade"};
+    static const char *const names[] = {"connection", "content-length",    "date",
+                                        "keep-alive", "transfer-encoding", "upgrade"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcasecmp(name, names[i]) == 0)

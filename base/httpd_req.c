@@ -71,8 +71,9 @@ void httpd_req_cut(struct dt_http_req *req, enum dt_http_end how)
     bool is_writing = h2o_socket_is_writing(sock);
 
     httpd_req_unwatch(req);
-    if (req->state != HTTPD_OVER)
-        req->end = how;
+    if (req->state != HTTPD_OVER && !req->is_cut)
+        req->end = how; /* the first reason counts, not the failing write that follows from it */
+    req->is_cut = true;
     if (req->state == HTTPD_OVER || is_writing || !req->is_answered || sock->ssl != NULL) {
         /* A write in progress fails now and h2o takes the connection down. For TLS this is also
          * what keeps h2o from sending close_notify: a cut body must not look complete. */
@@ -322,10 +323,10 @@ const char *dt_http_header(struct dt_http_req *req, const char *lower_name)
         if (value == NULL) {
             value = req->headers[i].value;
         } else {
-            h2o_iovec_t joined = h2o_concat(&req->h2o->pool, h2o_iovec_init(value, strlen(value)),
-                                            h2o_iovec_init(H2O_STRLIT(", ")),
-                                            h2o_iovec_init(req->headers[i].value,
-                                                           strlen(req->headers[i].value)));
+            h2o_iovec_t joined =
+                h2o_concat(&req->h2o->pool, h2o_iovec_init(value, strlen(value)),
+                           h2o_iovec_init(H2O_STRLIT(", ")),
+                           h2o_iovec_init(req->headers[i].value, strlen(req->headers[i].value)));
             value = joined.base;
         }
     }

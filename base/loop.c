@@ -165,7 +165,7 @@ static void on_watch_readable(h2o_socket_t *sock, const char *err)
 {
     struct dt_watch *watch = sock->data;
 
-    (void)err; /* h2o does not read this descriptor, so it has no error to tell */
+    (void)err;                   /* h2o does not read this descriptor, so it has no error to tell */
     watch->readable(watch->arg); /* may free the watch */
 }
 

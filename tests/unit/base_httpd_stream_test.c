@@ -1,4 +1,5 @@
-/* tests/unit/base_httpd_stream_test.c - streamed bodies: whole, waiting, failing, unfair clients. */
+/* tests/unit/base_httpd_stream_test.c - streamed bodies: whole, waiting, failing, unfair clients.
+ */
 #include "tests/unit/httpd_fixture.h"
 
 #include <stdatomic.h>
@@ -267,17 +268,18 @@ static _Atomic bool is_enough;
 
 static void *download_main(void *arg)
 {
-    struct client *c = dt_calloc(1, sizeof *c);
+    struct client *c = dt_new(struct client);
     struct response r;
-    (void)arg;
+    char sink[16384];
 
+    (void)arg;
     client_open(c);
     while (!atomic_load(&is_enough)) {
         client_send(c, "GET /file HTTP/1.1\r\nHost: h\r\n\r\n");
         if (!read_head(c, &r))
             break;
         for (size_t left = FILE_BYTES; left > 0;) {
-            ssize_t n = client_read(c, c->buf, sizeof c->buf);
+            ssize_t n = client_read(c, sink, sizeof sink);
             if (n <= 0)
                 break;
             left -= (size_t)n;

@@ -89,9 +89,10 @@ static void head__has_the_length_and_no_body(void **state)
 
     (void)state;
     client_open(&c);
-    client_send(&c, "HEAD /file HTTP/1.1\r\nHost: h\r\n\r\nHEAD /x HTTP/1.1\r\nHost: h\r\n\r\n"
-                    "HEAD /chunked HTTP/1.1\r\nHost: h\r\n\r\nGET /nothing HTTP/1.1\r\nHost: h\r\n\r\n"
-                    "GET /empty HTTP/1.1\r\nHost: h\r\n\r\nGET /last HTTP/1.1\r\nHost: h\r\n\r\n");
+    client_send(&c,
+                "HEAD /file HTTP/1.1\r\nHost: h\r\n\r\nHEAD /x HTTP/1.1\r\nHost: h\r\n\r\n"
+                "HEAD /chunked HTTP/1.1\r\nHost: h\r\n\r\nGET /nothing HTTP/1.1\r\nHost: h\r\n\r\n"
+                "GET /empty HTTP/1.1\r\nHost: h\r\n\r\nGET /last HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_true(client_receive(&c, &r, true));
     assert_int_equal(strtoul(response_header(&r, "\nContent-Length: "), NULL, 10), FILE_BYTES);
     assert_true(client_receive(&c, &r, true));
@@ -201,7 +202,8 @@ static void server__refuses_malformed_requests(void **state)
         {"BREW /x HTTP/1.1\r\nHost: a\r\n\r\n", 501},
         {"get /x HTTP/1.1\r\nHost: a\r\n\r\n", 501},
         {"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
-         "0\r\n\r\n", 400},
+         "0\r\n\r\n",
+         400},
         {"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400},
         {"POST /x HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
         {"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400},

@@ -324,7 +324,7 @@ static void handle(void *arg, struct dt_http_req *req)
 
 struct client {
     int fd;
-    SSL *ssl;     /* or NULL */
+    SSL *ssl; /* or NULL */
     char buf[65536];
     size_t at, len;
 };
