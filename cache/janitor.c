@@ -207,7 +207,6 @@ void cache_janitor_start(struct cache_janitor *janitor)
 void cache_janitor_stop(struct cache_janitor **janitor_in)
 {
     struct cache_janitor *janitor = *janitor_in;
-    *janitor_in = NULL;
     if (janitor == NULL)
         return;
     pthread_mutex_lock(&janitor->lock);
@@ -215,6 +214,7 @@ void cache_janitor_stop(struct cache_janitor **janitor_in)
     pthread_cond_broadcast(&janitor->wake);
     pthread_mutex_unlock(&janitor->lock);
     pthread_join(janitor->thread, NULL);
+    *janitor_in = NULL; /* only now: its thread reaches it through the cache */
     pthread_cond_destroy(&janitor->wake);
     pthread_mutex_destroy(&janitor->lock);
     free(janitor);

@@ -31,7 +31,9 @@ static struct dt_digest digest_of(const char *text)
 static void put_tag(const char *repository, const char *tag, uint64_t checked_ms)
 {
     struct kit_latch done;
-    struct cache_tag value = {.digest = digest_of(tag), .size = 42, .media_type = "application/x",
+    struct cache_tag value = {.digest = digest_of(tag),
+                              .size = 42,
+                              .media_type = "application/x",
                               .checked_ms = checked_ms};
     cache_tag_put(kit.cache, "docker.io", repository, tag, &value, kit_completion(&kit, &done));
     assert_int_equal(kit_latch_wait(&done), 0);
@@ -47,7 +49,8 @@ static void tag__is_remembered_over_a_restart_and_dropped(void **state)
     put_tag("library/nginx", "latest", dt_wall_ms());
     put_tag("library/nginx", "latest", dt_wall_ms()); /* again is still one */
     kit_reopen(&kit);
-    assert_int_equal(cache_tag_get(&tag, kit.cache, "docker.io", "library/nginx", "latest", &err), 0);
+    assert_int_equal(cache_tag_get(&tag, kit.cache, "docker.io", "library/nginx", "latest", &err),
+                     0);
     assert_true(dt_digest_equal(&tag.digest, &expected));
     assert_string_equal(tag.media_type, "application/x");
     assert_int_equal(tag.size, 42);
@@ -57,9 +60,9 @@ static void tag__is_remembered_over_a_restart_and_dropped(void **state)
                                             {"docker.io", "library/ngin", "xlatest"},
                                             {"docker.io", "library/nginx", "v1"}};
     for (size_t i = 0; i < 3; i++)
-        assert_int_equal(cache_tag_get(&tag, kit.cache, others[i][0], others[i][1], others[i][2],
-                                       &err),
-                         -DT_ENOTFOUND);
+        assert_int_equal(
+            cache_tag_get(&tag, kit.cache, others[i][0], others[i][1], others[i][2], &err),
+            -DT_ENOTFOUND);
     cache_tag_drop(kit.cache, "docker.io", "library/nginx", "latest");
     KIT_UNTIL(cache_tag_get(&tag, kit.cache, "docker.io", "library/nginx", "latest", &err) ==
               -DT_ENOTFOUND);
@@ -94,7 +97,8 @@ static void link__belongs_to_one_repository_only(void **state)
                      -DT_ENOTFOUND);
     assert_int_equal(cache_link_list(&names, &n, kit.cache, &digest, NULL), 0);
     assert_int_equal(n, 2);
-    bool is_right = (strcmp(names[0], "docker.io/a/b") == 0) != (strcmp(names[1], "docker.io/a/b") == 0);
+    bool is_right =
+        (strcmp(names[0], "docker.io/a/b") == 0) != (strcmp(names[1], "docker.io/a/b") == 0);
     assert_true(is_right);
     for (size_t i = 0; i < n; i++)
         free(names[i]);

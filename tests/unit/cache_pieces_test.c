@@ -19,9 +19,8 @@ static void pieces__size_gives_64_to_256_pieces(void **state)
         uint64_t blob_size;
         uint32_t piece_size;
     } rows[] = {
-        {0, 512 * KIB},         {1, 512 * KIB},         {128 * MIB, 512 * KIB},
-        {128 * MIB + 1, MIB},   {256 * MIB, MIB},       {1 * GIB, 4 * MIB},
-        {4 * GIB, 16 * MIB},    {1024 * GIB, 16 * MIB},
+        {0, 512 * KIB},   {1, 512 * KIB},     {128 * MIB, 512 * KIB}, {128 * MIB + 1, MIB},
+        {256 * MIB, MIB}, {1 * GIB, 4 * MIB}, {4 * GIB, 16 * MIB},    {1024 * GIB, 16 * MIB},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         assert_int_equal(cache_pieces_choose_size(rows[i].blob_size), rows[i].piece_size);
@@ -64,9 +63,8 @@ static void pieces__bytes_are_readable_up_to_the_first_gap(void **state)
     static const struct {
         uint64_t off, available;
     } rows[] = {
-        {0, MIB + 10},     {5, MIB + 5},     {MIB + 9, 1},         {MIB + 10, 0},
-        {2 * MIB - 1, 0},  {2 * MIB, MIB},   {3 * MIB - 1, 1},     {3 * MIB, 0},
-        {UINT64_MAX, 0},
+        {0, MIB + 10},  {5, MIB + 5},     {MIB + 9, 1}, {MIB + 10, 0},   {2 * MIB - 1, 0},
+        {2 * MIB, MIB}, {3 * MIB - 1, 1}, {3 * MIB, 0}, {UINT64_MAX, 0},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         assert_int_equal(cache_pieces_available(&p, rows[i].off), rows[i].available);
@@ -87,11 +85,13 @@ static void pieces__are_continued_where_they_end_and_nowhere_else(void **state)
         uint64_t off, len;
         bool can;
     } rows[] = {
-        {0, 1, true},           {0, MIB, true},          {0, MIB + 1, false}, /* into a begun one */
-        {1, 1, false},          {MIB + 100, 1, true},    {MIB + 99, 1, false},
-        {MIB + 101, 1, false},  {MIB + 100, MIB, true},  {3 * MIB, 1, true},
-        {3 * MIB, 2, false},    {3 * MIB + 1, 1, false}, {0, 0, false},
-        {2 * MIB, UINT64_MAX, false},
+        {0, 1, true},           {0, MIB, true},
+        {0, MIB + 1, false}, /* into a begun one */
+        {1, 1, false},          {MIB + 100, 1, true},
+        {MIB + 99, 1, false},   {MIB + 101, 1, false},
+        {MIB + 100, MIB, true}, {3 * MIB, 1, true},
+        {3 * MIB, 2, false},    {3 * MIB + 1, 1, false},
+        {0, 0, false},          {2 * MIB, UINT64_MAX, false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         assert_int_equal(cache_pieces_can_add(&p, rows[i].off, rows[i].len), rows[i].can);
@@ -109,9 +109,8 @@ static void pieces__gaps_begin_where_a_fetch_may_write(void **state)
     static const struct {
         uint64_t off, start, end;
     } rows[] = {
-        {0, MIB + 7, 3 * MIB},       {MIB, MIB + 7, 3 * MIB},
-        {2 * MIB, 2 * MIB, 3 * MIB}, {3 * MIB, 3 * MIB + 9, 5 * MIB},
-        {4 * MIB, 4 * MIB, 5 * MIB},
+        {0, MIB + 7, 3 * MIB},           {MIB, MIB + 7, 3 * MIB},     {2 * MIB, 2 * MIB, 3 * MIB},
+        {3 * MIB, 3 * MIB + 9, 5 * MIB}, {4 * MIB, 4 * MIB, 5 * MIB},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         uint64_t start = 0, end = 0;

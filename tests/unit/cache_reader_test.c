@@ -58,7 +58,8 @@ static void follower_step(void *arg)
 static void follower_begin(void *arg)
 {
     struct follower *follower = arg;
-    if (cache_reader_open(&follower->reader, kit.cache, &follower->blob->digest, &follower->err) < 0)
+    if (cache_reader_open(&follower->reader, kit.cache, &follower->blob->digest, &follower->err) <
+        0)
         kit_latch_open(&follower->ended);
     else
         follower_step(follower);
