@@ -513,13 +513,16 @@ static void start_stream(struct proxy_task *task, const struct plan_choice *choi
     stream->fetch = source->ops->fetch(source, &span, &SINK_OPS, stream);
 }
 
+/* A stream brings everything from where its piece ends, also what it has not given to the writer.
+ */
 static size_t list_streams(struct proxy_task *task, struct plan_stream *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < TASK_STREAMS_MAX; i++)
         if (task->streams[i].source != NULL)
             out[n++] =
-                (struct plan_stream){.pos = task->streams[i].pos, .end = task->streams[i].end};
+                (struct plan_stream){.pos = task->streams[i].pos - task->streams[i].chunk_len,
+                                     .end = task->streams[i].end};
     return n;
 }
 
