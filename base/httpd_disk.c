@@ -5,9 +5,9 @@
  * sendfile() and pread() of a page that is not in memory block the thread until the disk answers,
  * and with it every client of the loop. So the stream asks first: mincore() on a mapping that is
  * never touched, or preadv2(RWF_NOWAIT). Cold bytes are read once by a worker, only to bring them
- * into the page cache; the kernel's read-ahead does most of the rest. What a worker has read is
- * sent without asking again: if the cache dropped it already, waiting is better than turning in
- * circles.
+ * into the page cache; the kernel's read-ahead does most of the rest. What was found there or read
+ * by a worker is "warm" and sent without asking again: if the cache has dropped it since, waiting
+ * is better than turning in circles.
  *
  * A cold read holds its own descriptor and outlives its request if it must.
  */
@@ -62,24 +62,34 @@ static bool map_covers(struct dt_http_req *req, int fd, uint64_t off, size_t len
     return true;
 }
 
-size_t httpd_disk_resident(struct dt_http_req *req, int fd, uint64_t off, size_t len)
+/* Asks about more than is needed now, and remembers: one question serves several turns. */
+static size_t ask_kernel(struct dt_http_req *req, int fd, uint64_t off)
 {
-    unsigned char in_core[HTTPD_SEND_BUDGET / PAGE_BYTES + 2];
+    unsigned char in_core[HTTPD_SEND_BUDGET / PAGE_BYTES];
     uint64_t first = off - off % PAGE_BYTES;
-    size_t n_pages = (size_t)((off + len - first + PAGE_BYTES - 1) / PAGE_BYTES), i = 0;
+    size_t i = 0;
 
-    if (is_warm(req, fd, off))
-        return len < req->warm_end - off ? len : (size_t)(req->warm_end - off);
-    DT_ASSERT(n_pages <= sizeof in_core);
-    /* Without an answer it is better to send and perhaps wait than not to send. */
-    if (!map_covers(req, fd, off, len) ||
-        mincore((char *)req->map + (first - req->map_off), n_pages * PAGE_BYTES, in_core) < 0)
-        return len;
-    while (i < n_pages && (in_core[i] & 1) != 0)
+    if (!map_covers(req, fd, first, sizeof in_core * PAGE_BYTES) ||
+        mincore((char *)req->map + (first - req->map_off), sizeof in_core * PAGE_BYTES, in_core) <
+            0)
+        /* Without an answer it is better to send and perhaps wait than not to send. */
+        return HTTPD_SEND_BUDGET;
+    while (i < sizeof in_core && (in_core[i] & 1) != 0)
         i++;
     if (i == 0)
         return 0;
-    return first + i * PAGE_BYTES - off < len ? (size_t)(first + i * PAGE_BYTES - off) : len;
+    req->warm_fd = fd;
+    req->warm_off = off;
+    req->warm_end = first + i * PAGE_BYTES;
+    return (size_t)(req->warm_end - off);
+}
+
+size_t httpd_disk_resident(struct dt_http_req *req, int fd, uint64_t off, size_t len)
+{
+    size_t resident =
+        is_warm(req, fd, off) ? (size_t)(req->warm_end - off) : ask_kernel(req, fd, off);
+
+    return len < resident ? len : resident;
 }
 
 ssize_t httpd_disk_read(struct dt_http_req *req, int fd, void *buf, size_t len, uint64_t off)

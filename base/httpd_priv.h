@@ -162,7 +162,7 @@ struct dt_http_req {
     int map_fd;                   /* what `map` maps; -1 = nothing */
     void *map;                    /* owned; never touched, only asked about */
     uint64_t map_off, map_len;
-    int warm_fd; /* [warm_off, warm_end) of it was just read: send it without asking again */
+    int warm_fd; /* [warm_off, warm_end) of it is in memory, as far as we know */
     uint64_t warm_off, warm_end;
     char *chunk_buf; /* in h2o's pool; file bytes on their way through the chunked filter */
 };

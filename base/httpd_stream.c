@@ -68,13 +68,14 @@ static enum step send_direct(struct dt_http_req *req, const struct dt_http_span 
                              size_t *budget)
 {
     int fd = httpd_req_fd(req);
+    size_t len = span->len;
     ssize_t n;
 
     if (span->mem != NULL) {
-        n = send(fd, span->mem, span->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = send(fd, span->mem, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     } else {
-        size_t len = httpd_disk_resident(req, span->fd, span->off, span->len);
         off_t off = (off_t)span->off;
+        len = httpd_disk_resident(req, span->fd, span->off, len);
         if (len == 0) {
             httpd_disk_read_cold(req, span->fd, span->off);
             return STEP_STOP;
@@ -91,7 +92,10 @@ static enum step send_direct(struct dt_http_req *req, const struct dt_http_span 
         return on_send_error(req, errno);
     req->sent += (size_t)n;
     *budget -= (size_t)n;
-    return STEP_AGAIN;
+    if ((size_t)n == len)
+        return STEP_AGAIN;
+    httpd_stream_schedule(req); /* full: trying again would only tell the same */
+    return STEP_STOP;
 }
 
 /* ---- through h2o ---- */
