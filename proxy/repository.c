@@ -264,12 +264,9 @@ void repository_fail(struct proxy_refusal *refusal, const struct dt_err *err,
 
 /* ---- upstream is away ---- */
 
-void repository_note_flight(struct repository *repository, const struct flight_result *result)
+void repository_note_away(struct repository_call *call)
 {
-    if (result->err.code == 0)
-        repository->away_ms = 0;
-    else if (dt_code_is_retryable(result->err.code))
-        repository->away_ms = repository_now_ms(repository);
+    call->repository->away_ms = repository_now_ms(call->repository);
 }
 
 uint64_t repository_budget_ms(const struct repository_call *call, bool has_stale)

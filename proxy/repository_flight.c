@@ -210,7 +210,8 @@ static void on_answer(void *arg, const struct proxy_ask_answer *answer)
     DT_ASSERT(flight->magic == FLIGHT_MAGIC);
     flight->ask = NULL; /* ends by itself */
     result = result_of(flight, answer);
-    repository_note_flight(repository, &result);
+    if (result.err.code == 0)
+        repository->away_ms = 0;
     if (result.object != NULL)
         repository_store_object(repository, result.object);
     object = flight->object;

@@ -73,6 +73,7 @@ static bool may_be_stale(const struct repository_call *call)
 static void answer_failed(struct repository_call *call, const struct flight_result *result)
 {
     if (dt_code_is_retryable(result->err.code) && may_be_stale(call)) {
+        repository_note_away(call);
         answer_cached(call, PROXY_STALE);
         return;
     }

@@ -37,6 +37,7 @@ static void on_headed(struct repository_call *call, const struct flight_result *
 
     if (result->err.code != 0) {
         if (may_be_stale(call) && dt_code_is_retryable(result->err.code)) {
+            repository_note_away(call);
             permit_stale(call);
             return;
         }

@@ -137,8 +137,9 @@ bool repository_is_negative(struct repository_call *, struct proxy_refusal *);
 /* Upstream did not answer lately: give out what is here. Sends the call's question out in the
  * background when it is time to look again. */
 bool repository_is_away(struct repository_call *);
-/* A flight failed or did not; keeps away_ms. */
-void repository_note_flight(struct repository *, const struct flight_result *);
+/* This call was failed by upstream, and there is something stale that it may have. Only then does
+ * the failure count: a stranger's strange header must not turn readers away from upstream. */
+void repository_note_away(struct repository_call *);
 uint64_t repository_budget_ms(const struct repository_call *, bool has_stale);
 /* Sends the call home; the call is gone. */
 void repository_call_answer(struct repository_call *);
