@@ -214,17 +214,24 @@ int cache_open(struct cache **out, const struct cache_opts *opts, struct dt_err 
     return 0;
 }
 
+void cache_quiesce(struct cache *cache)
+{
+    DT_ASSERT(cache->magic == CACHE_MAGIC);
+    cache_janitor_stop(&cache->janitor);
+    pthread_mutex_lock(&cache->lock);
+    while (cache->n_background > 0)
+        pthread_cond_wait(&cache->is_idle, &cache->lock);
+    pthread_mutex_unlock(&cache->lock);
+}
+
 void cache_close(struct cache **cache_in)
 {
     struct cache *cache = *cache_in;
     *cache_in = NULL;
     if (cache == NULL)
         return;
-    DT_ASSERT(cache->magic == CACHE_MAGIC);
-    cache_janitor_stop(&cache->janitor);
+    cache_quiesce(cache);
     pthread_mutex_lock(&cache->lock);
-    while (cache->n_background > 0)
-        pthread_cond_wait(&cache->is_idle, &cache->lock);
     DT_ASSERT(cache->blobs == NULL); /* a reader or writer is still open */
     pthread_mutex_unlock(&cache->lock);
     cache_free(cache);

@@ -118,10 +118,10 @@ static int order_set(struct index_view *view, const struct cache_entry *entry, b
 int index_entry_put(struct index_view *view, const struct index_entry *entry, struct dt_err *err)
 {
     struct index_entry old;
-    int rc = index_entry_get(&old, view, &entry->pub.digest, err);
+    int rc = index_entry_get(&old, view, &entry->pub.digest, NULL);
     bool is_new = rc == -DT_ENOTFOUND;
     if (rc < 0 && !is_new)
-        return rc;
+        return dt_err_set(err, DT_EIO, "index record to be replaced is damaged");
     bool is_order_same = !is_new && old.pub.used_ms == entry->pub.used_ms &&
                          old.pub.is_pinned == entry->pub.is_pinned;
     if (!is_new && !is_order_same && (rc = order_set(view, &old.pub, false, err)) < 0)

@@ -25,6 +25,7 @@ struct cache_janitor {
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t wake;
     bool is_stopping, must_scrub, must_verify;
+    unsigned wanted_run, current_run; /* a scrub goes on while they are the same */
     uint64_t rate_bytes;
     struct dt_digest urgent[URGENT_MAX];
     size_t n_urgent;
@@ -111,7 +112,7 @@ static bool verify_unchecked(struct cache_janitor *janitor, const struct cache_e
 static bool scrub_goes_on(struct cache_janitor *janitor)
 {
     pthread_mutex_lock(&janitor->lock);
-    bool go_on = janitor->stats.is_running && !janitor->is_stopping;
+    bool go_on = janitor->current_run == janitor->wanted_run && !janitor->is_stopping;
     pthread_mutex_unlock(&janitor->lock);
     return go_on;
 }
@@ -122,7 +123,10 @@ static bool scrub_entry(struct cache_janitor *janitor, const struct cache_entry 
         return false;
     if (entry->state != CACHE_SEALED)
         return true;
-    bool is_good = cache_scrub_one(janitor->cache, &entry->digest, janitor->rate_bytes);
+    pthread_mutex_lock(&janitor->lock);
+    uint64_t rate_bytes = janitor->rate_bytes;
+    pthread_mutex_unlock(&janitor->lock);
+    bool is_good = cache_scrub_one(janitor->cache, &entry->digest, rate_bytes);
     pthread_mutex_lock(&janitor->lock);
     janitor->stats.n_checked++;
     janitor->stats.n_bad += !is_good;
@@ -134,8 +138,10 @@ static void scrub(struct cache_janitor *janitor)
 {
     each_blob(janitor, scrub_entry);
     pthread_mutex_lock(&janitor->lock);
-    janitor->stats.is_running = false;
-    janitor->stats.finished_ms = dt_wall_ms();
+    if (janitor->current_run == janitor->wanted_run) { /* else stopped, and perhaps begun anew */
+        janitor->stats.is_running = false;
+        janitor->stats.finished_ms = dt_wall_ms();
+    }
     struct cache_scrub_stats stats = janitor->stats;
     pthread_mutex_unlock(&janitor->lock);
     dt_log_info("scrub_done", "checked=%llu bad=%llu", (unsigned long long)stats.n_checked,
@@ -163,8 +169,10 @@ static enum chore next_chore(struct cache_janitor *janitor)
     }
     if (chore == CHORE_VERIFY)
         janitor->must_verify = false;
-    if (chore == CHORE_SCRUB)
+    if (chore == CHORE_SCRUB) {
         janitor->must_scrub = false;
+        janitor->current_run = janitor->wanted_run;
+    }
     pthread_mutex_unlock(&janitor->lock);
     return chore;
 }
@@ -229,9 +237,9 @@ bool cache_janitor_pause(struct cache_janitor *janitor, uint64_t pause_us)
     until.tv_nsec = (long)(ns % 1000000000);
     pthread_mutex_lock(&janitor->lock);
     bool is_over = false;
-    while (!janitor->is_stopping && janitor->stats.is_running && !is_over)
+    while (!janitor->is_stopping && janitor->current_run == janitor->wanted_run && !is_over)
         is_over = pthread_cond_timedwait(&janitor->wake, &janitor->lock, &until) != 0;
-    bool go_on = !janitor->is_stopping && janitor->stats.is_running;
+    bool go_on = !janitor->is_stopping && janitor->current_run == janitor->wanted_run;
     pthread_mutex_unlock(&janitor->lock);
     return go_on;
 }
@@ -250,6 +258,7 @@ int cache_scrub_start(struct cache *cache, uint64_t rate_bytes, struct dt_err *e
                                                     .started_ms = dt_wall_ms(),
                                                     .is_running = true};
         janitor->rate_bytes = rate_bytes;
+        janitor->wanted_run++;
         janitor->must_scrub = true;
         pthread_cond_broadcast(&janitor->wake);
     }
@@ -264,6 +273,7 @@ void cache_scrub_stop(struct cache *cache)
     pthread_mutex_lock(&cache->janitor->lock);
     cache->janitor->stats.is_running = false;
     cache->janitor->must_scrub = false;
+    cache->janitor->wanted_run++;
     pthread_cond_broadcast(&cache->janitor->wake);
     pthread_mutex_unlock(&cache->janitor->lock);
 }

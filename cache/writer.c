@@ -89,13 +89,20 @@ static void close_run(struct cache_writer *writer, const struct writer_job *job)
     pthread_mutex_lock(&writer->cache->lock);
     writer->blob->state = BLOB_CLOSING;
     pthread_mutex_unlock(&writer->cache->lock);
-    if (job->keep) {
-        store_keep(store, &writer->blob);
-        return;
-    }
     if (job->is_finish_failed)
         completion = (struct cache_completion){writer->done, writer->done_arg, writer->loop};
-    cache_discard(writer->cache, &writer->blob, completion, &store->err);
+    if (job->keep)
+        store_keep(store, &writer->blob);
+    else
+        cache_discard(writer->cache, &writer->blob, completion, &store->err);
+    cache_background_end(writer->cache); /* what follows has counted itself */
+}
+
+static void finish_run(struct cache_writer *writer)
+{
+    store_finish(&writer->store, &writer->blob);
+    if (writer->store.err.code == 0)
+        cache_background_end(writer->cache);
 }
 
 static void job_run(struct dt_job *base)
@@ -118,7 +125,7 @@ static void job_run(struct dt_job *base)
         store_flush(store);
         break;
     case JOB_FINISH:
-        store_finish(store, &writer->blob);
+        finish_run(writer);
         break;
     case JOB_CLOSE:
         close_run(writer, job);
@@ -481,6 +488,7 @@ void cache_writer_finish(struct cache_writer **writer_in, cache_done_f done, voi
     writer->done = done;
     writer->done_arg = arg;
     dt_timer_clear(&writer->flush_timer);
+    cache_background_begin(writer->cache); /* until the blob is handed on: cache_close() waits */
     job_submit(writer, job_new(writer, JOB_FINISH));
     writer_unref(writer);
 }
@@ -503,6 +511,7 @@ static void leave(struct cache_writer **writer_in, const struct dt_err *reason, 
     writer->is_left = true;
     atomic_store(&writer->store.is_cancelled, true);
     dt_timer_clear(&writer->flush_timer);
+    cache_background_begin(writer->cache);
     struct writer_job *job = job_new(writer, JOB_CLOSE);
     job->keep = keep;
     job_submit(writer, job);

@@ -305,9 +305,10 @@ KIT_USED void kit_fill_step(struct kit_fill *fill)
     if (cache_writer_in_flight(fill->writer) > 0)
         return;
     if (fill->stop == KIT_STOP_STAY) {
-        if (!fill->is_settled)
+        bool was_settled = fill->is_settled;
+        fill->is_settled = true; /* first: the test may go on at once */
+        if (!was_settled)
             kit_latch_open(&fill->ended);
-        fill->is_settled = true;
         return;
     }
     if (fill->stop == KIT_STOP_ABORT)
@@ -374,6 +375,16 @@ KIT_USED int kit_put(struct kit *kit, const struct kit_blob *blob)
     return kit_fill_wait(&fill);
 }
 
+/* All changes queued so far are in the index, and their traces in memory gone. */
+KIT_USED void kit_settle_index(struct kit *kit)
+{
+    struct kit_latch done;
+    struct dt_digest nobody;
+    dt_digest_of(&nobody, DT_SHA512, "nobody", 6);
+    cache_remove(kit->cache, &nobody, kit_completion(kit, &done));
+    assert_int_equal(kit_latch_wait(&done), DT_ENOTFOUND);
+}
+
 /* Durable and known to the index, not only verified. */
 KIT_USED void kit_seal(struct kit *kit, const struct kit_blob *blob)
 {
@@ -382,6 +393,7 @@ KIT_USED void kit_seal(struct kit *kit, const struct kit_blob *blob)
     assert_int_equal(kit_put(kit, blob), 0);
     KIT_UNTIL((cache_usage(&after, kit->cache), after.n_sealed > before.n_sealed) ||
               after.evictions > before.evictions);
+    kit_settle_index(kit);
 }
 
 KIT_USED void kit_finish_now(void *arg)
