@@ -15,8 +15,16 @@ def files_of(folder):
     return [os.path.join(path, name) for path, _, names in os.walk(folder) for name in names]
 
 
-def bytes_of_files(folder):
-    return sum(os.path.getsize(path) for path in files_of(folder))
+def size_of(path):
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0  # evicted between the listing and the look
+
+
+def bytes_of_blobs(folder):
+    """Without the index."""
+    return sum(size_of(path) for path in files_of(folder) if not path.endswith(".mdb"))
 
 
 def assert_streams_through(darter, origin, size=5 * MIB):
@@ -50,7 +58,7 @@ def test_a_cache_folder_that_cannot_be_made_is_streamed_past(run_darter, origin,
 def test_a_blob_larger_than_the_cache_is_streamed_past(run_darter, origin):
     darter = run_darter({"test.local": [origin.url]}, cache_max="4MiB")
     assert_streams_through(darter, origin, 6 * MIB)
-    assert bytes_of_files(darter.cache) < 6 * MIB
+    assert bytes_of_blobs(darter.cache) < 6 * MIB
 
 
 def test_the_cache_stays_within_its_bounds_while_it_fills(run_darter, origin):
@@ -58,8 +66,7 @@ def test_the_cache_stays_within_its_bounds_while_it_fills(run_darter, origin):
     for number in range(12):
         image = origin.add(REPO, make_image([2 * MIB]), f"v{number}")
         darter.pull(REPO, f"v{number}", image)
-        used = sum(os.path.getsize(path) for path in files_of(darter.cache)
-                   if not path.endswith(".mdb"))
+        used = bytes_of_blobs(darter.cache)
         assert used <= 12 * MIB, f"{used} bytes after {number + 1} images"
     darter.pull(REPO, f"v{number}", image)
     usage = darter.ask_admin("/v1/cache").json()
