@@ -24,7 +24,6 @@
 #define LOG_COMPONENT "httpd"
 #include "base/httpd_priv.h"
 #include "base/log.h"
-#include "base/loop_priv.h"
 
 #define HTTPD_MAGIC        0x68747064u
 #define HTTPD_CUT_GRACE_MS 5000
@@ -192,6 +191,7 @@ int dt_httpd_start(struct dt_httpd **out, struct dt_loops *loops, const struct d
 
     server->share = dt_new_array(struct httpd_share, dt_loops_count(loops));
     httpd_busy_add(server, (int)dt_loops_count(loops));
+    server->n_listening = dt_loops_count(loops);
     for (unsigned i = 0; i < dt_loops_count(loops); i++) {
         server->share[i].server = server;
         server->share[i].loop = dt_loops_at(loops, i);
@@ -212,6 +212,15 @@ unsigned dt_httpd_connections(const struct dt_httpd *server)
 }
 
 /* ---- the end ---- */
+
+void httpd_listening_end(struct dt_httpd *server)
+{
+    (void)pthread_mutex_lock(&server->lock);
+    DT_ASSERT(server->n_listening > 0);
+    if (--server->n_listening == 0)
+        dt_close(&server->listen_fd); /* or the kernel would go on greeting for a copy nobody reads */
+    (void)pthread_mutex_unlock(&server->lock);
+}
 
 void httpd_busy_add(struct dt_httpd *server, int delta)
 {

@@ -2,6 +2,7 @@
  */
 #include "tests/unit/httpd_fixture.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
@@ -106,23 +107,86 @@ static void stream__pipelined_behind_another_waits_its_turn(void **state)
     client_close(&c);
 }
 
+static bool file_is_warm(void)
+{
+    unsigned char in_core;
+    void *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, file_fd, 0);
+
+    assert_true(map != MAP_FAILED);
+    assert_int_equal(mincore(map, 4096, &in_core), 0);
+    (void)munmap(map, 4096);
+    return (in_core & 1) != 0;
+}
+
 static void stream__reads_cold_bytes_through_the_pool(void **state)
 {
     struct client c;
-    unsigned char in_core;
-    void *map;
 
     (void)state;
     assert_int_equal(fdatasync(file_fd), 0);
     assert_int_equal(posix_fadvise(file_fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-    map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, file_fd, 32 * MIB);
-    assert_int_equal(mincore(map, 4096, &in_core), 0);
-    (void)munmap(map, 4096);
-    if ((in_core & 1) != 0)
+    if (file_is_warm())
         skip(); /* a file system that keeps everything in memory */
     open_either(&c);
     expect_file(&c, "/file", FILE_BYTES);
     client_close(&c);
+}
+
+struct gated {
+    struct dt_job job;
+    pthread_mutex_t *gate;
+};
+
+static void run_gated(struct dt_job *job)
+{
+    struct gated *self = dt_container_of(job, struct gated, job);
+
+    (void)pthread_mutex_lock(self->gate);
+    (void)pthread_mutex_unlock(self->gate);
+    free(self);
+}
+
+static void *drain_soon(void *arg)
+{
+    (void)arg;
+    dt_httpd_drain(server, 50);
+    return NULL;
+}
+
+static void cold_read__outlives_its_request(void **state)
+{
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    struct client c;
+    struct ended e;
+    pthread_t drainer;
+
+    (void)state;
+    assert_int_equal(fdatasync(file_fd), 0);
+    assert_int_equal(posix_fadvise(file_fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    if (file_is_warm())
+        skip(); /* a file system that keeps everything in memory */
+    server_up((struct dt_httpd_opts){0});
+    (void)pthread_mutex_lock(&gate);
+    for (int i = 0; i < 4; i++) { /* all workers */
+        struct gated *gated = dt_new(struct gated);
+        gated->job.run = run_gated;
+        gated->gate = &gate;
+        dt_pool_submit(pool, &gated->job);
+    }
+    while (dt_pool_queued(pool) > 0)
+        (void)sched_yield();
+    client_open(&c);
+    client_send(&c, "GET /file HTTP/1.1\r\nHost: h\r\n\r\n");
+    while (dt_pool_queued(pool) == 0) /* the cold read */
+        (void)sched_yield();
+    assert_int_equal(pthread_create(&drainer, NULL, drain_soon, NULL), 0);
+    e = wait_ended("/file");
+    assert_int_equal(e.summary.end, DT_HTTP_CUT);
+    assert_int_equal(e.summary.body_bytes, 0);
+    (void)pthread_mutex_unlock(&gate);
+    assert_int_equal(pthread_join(drainer, NULL), 0);
+    client_close(&c);
+    server_down(0);
 }
 
 /* ---- waiting ---- */
@@ -368,6 +432,7 @@ int main(void)
         TLS(stream__pipelined_behind_another_waits_its_turn),
         PLAIN(stream__reads_cold_bytes_through_the_pool),
         TLS(stream__reads_cold_bytes_through_the_pool),
+        cmocka_unit_test(cold_read__outlives_its_request),
         PLAIN(stream__goes_on_when_another_thread_wakes_it),
         TLS(stream__goes_on_when_another_thread_wakes_it),
         PLAIN(client__leaving_while_the_body_waits_ends_the_request),
