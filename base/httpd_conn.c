@@ -243,6 +243,7 @@ void httpd_share_drain(void *arg)
     dt_timer_clear(&share->resume);
     h2o_socket_close(share->listener);
     share->listener = NULL;
+    httpd_listening_end(share->server);
     /* Not h2o_context_request_shutdown(): its HTTP/2 half leaves a timer behind that makes
      * h2o_context_dispose() abort. */
     share->ctx.shutdown_requested = 1;

@@ -79,7 +79,8 @@ struct dt_httpd {
     struct dt_loops *loops;
     h2o_globalconf_t config;
     struct httpd_share *share; /* owned array, one per loop */
-    int listen_fd;             /* owned */
+    int listen_fd;             /* owned; closed with the last share's copy */
+    unsigned n_listening;      /* shares that accept; under `lock` */
     uint16_t port;
     _Atomic unsigned n_connections;
     pthread_mutex_t lock;
@@ -87,6 +88,8 @@ struct dt_httpd {
     unsigned n_busy;        /* under lock: connections, cold reads, shares still accepting */
 };
 
+/* A share accepts no more; after the last one the port refuses connections. */
+void httpd_listening_end(struct dt_httpd *);
 /* Counts what dt_httpd_drain() must wait for. */
 void httpd_busy_add(struct dt_httpd *, int delta);
 

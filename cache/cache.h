@@ -49,13 +49,13 @@ struct cache_opts {
  * behind is swept by a background job. A second process on the same directory: DT_ECONFLICT.
  * An unusable directory is not an error: see `is_usable`. */
 int cache_open(struct cache **out, const struct cache_opts *, struct dt_err *err);
-/* Every reader and writer must be closed. Commits what is queued. Blocks; from main only, while the
- * pool and the loops still run. */
-void cache_close(struct cache **);
-/* The first half of closing, while the loops still run: ends the background work and waits until
- * writers that were given up have let go of their files. What runs on loops may still ask for small
+/* The first half of closing, while pool and loops still run: ends the background work and waits until
+ * writers that were given up have let go of their files. What lives on loops may still ask for small
  * things until cache_close(). Blocks; from main only. */
 void cache_quiesce(struct cache *);
+/* Every reader and writer must be closed. Commits what is queued. Blocks; from main only, while the
+ * pool still runs; the loops too, unless cache_quiesce() came before they stopped. */
+void cache_close(struct cache **);
 /* Live change of the bounds (SIGHUP); evicts in the background when they shrink. */
 void cache_set_bounds(struct cache *, uint64_t max_bytes, uint64_t min_free_bytes);
 

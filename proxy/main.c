@@ -207,6 +207,8 @@ static void stop(struct daemon *daemon)
         abort_tasks(proxy);
     if (daemon->admin != NULL)
         proxy_admin_stop(daemon->admin);
+    if (daemon->is_running && proxy->cache != NULL)
+        cache_quiesce(proxy->cache); /* aborted writers end on their loops */
     if (daemon->is_running)
         dt_loops_stop(proxy->loops);
     proxy_admin_free(&daemon->admin);
