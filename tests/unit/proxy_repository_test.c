@@ -313,6 +313,27 @@ static void rights__to_one_repository_open_no_other(void **state)
     end(lab);
 }
 
+static void rights__to_a_repository_do_not_reach_a_manifest_of_another(void **state)
+{
+    struct lab *lab = lab_private();
+    struct asked *asked;
+
+    (void)state;
+    lab_open(lab, 2);
+    lab_run(lab);
+    expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
+    pthread_mutex_lock(&lab->origin.lock);
+    lab->origin.manifest = MANIFEST2; /* all that the other repository has */
+    pthread_mutex_unlock(&lab->origin.lock);
+    asked = lab_begin(lab, false, "team/other", "v1", ALICE, NULL);
+    lab_wait(asked);
+    expect_manifest(asked, MANIFEST2, PROXY_MISS);
+    asked = lab_begin(lab, false, "team/other", digest_of(MANIFEST1), ALICE, NULL);
+    lab_wait(asked);
+    expect_refused(asked, 404, "MANIFEST_UNKNOWN");
+    end(lab);
+}
+
 static void rights__to_a_blob_nobody_listed_are_asked_upstream_once(void **state)
 {
     struct lab *lab = lab_private();
@@ -792,6 +813,7 @@ int main(void)
         cmocka_unit_test(tag__that_is_unknown_is_asked_for_again_only_after_news),
         cmocka_unit_test(rights__of_one_caller_are_not_anothers),
         cmocka_unit_test(rights__to_one_repository_open_no_other),
+        cmocka_unit_test(rights__to_a_repository_do_not_reach_a_manifest_of_another),
         cmocka_unit_test(rights__to_a_blob_nobody_listed_are_asked_upstream_once),
         cmocka_unit_test(rights__a_definite_no_is_obeyed_although_there_is_a_copy),
         cmocka_unit_test(rights__are_checked_before_a_flight_is_shared),
