@@ -213,6 +213,9 @@ void cache_facts_put(struct cache *, struct cache_fact **facts, size_t n, struct
 /* link.c: is this record of LINKS one of that upstream? */
 bool cache_link_has_upstream(struct index_slice value, const char *upstream);
 
+/* entry.c: found by a rebuild, not yet checked (shown to others as PARTIAL). */
+bool cache_needs_verify(struct cache *, const struct dt_digest *);
+
 /* janitor.c */
 struct cache_janitor *cache_janitor_new(struct cache *);
 void cache_janitor_start(struct cache_janitor *);

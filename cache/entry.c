@@ -63,6 +63,17 @@ int cache_stat(struct cache_entry *out, struct cache *cache, const struct dt_dig
     return 0;
 }
 
+bool cache_needs_verify(struct cache *cache, const struct dt_digest *digest)
+{
+    struct index_view view;
+    struct index_entry entry;
+    if (index_view_begin(&view, cache->index, NULL) < 0)
+        return false;
+    int rc = index_entry_get(&entry, &view, digest, NULL);
+    index_view_end(&view);
+    return rc == 0 && entry.needs_verify;
+}
+
 /* ---- listing ---- */
 
 static bool matches_link(struct index_view *view, const struct dt_digest *digest,

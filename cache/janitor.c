@@ -103,8 +103,7 @@ static void each_blob(struct cache_janitor *janitor,
 static bool verify_unchecked(struct cache_janitor *janitor, const struct cache_entry *entry)
 {
     verify_urgent(janitor);
-    if (entry->state == CACHE_PARTIAL && entry->present_bytes == entry->size &&
-        entry->verified_ms == 0)
+    if (entry->state == CACHE_PARTIAL && cache_needs_verify(janitor->cache, &entry->digest))
         (void)cache_scrub_one(janitor->cache, &entry->digest, 0);
     return !cache_janitor_is_stopping(janitor);
 }

@@ -78,14 +78,11 @@ static void sweep_record(struct sweep *sweep, const struct cache_entry *entry)
 {
     char path[CACHE_PATH_MAX];
     struct cache *cache = sweep->cache;
-    if (entry->is_object || entry->state != CACHE_PARTIAL || entry->verified_ms != 0)
+    if (entry->is_object || cache_needs_verify(cache, &entry->digest))
         return;
     cache_layout_path(path, &entry->digest, true);
     if (faccessat(cache->dir_fd, path, F_OK, 0) == 0 || errno != ENOENT)
         return;
-    cache_layout_path(path, &entry->digest, false);
-    if (entry->present_bytes == entry->size && faccessat(cache->dir_fd, path, F_OK, 0) == 0)
-        return; /* found by a rebuild, waiting to be checked */
     cache_remove(cache, &entry->digest, (struct cache_completion){0});
     sweep->n_records++;
 }
