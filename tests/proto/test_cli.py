@@ -34,10 +34,11 @@ def cli(darter):
 
 @pytest.fixture
 def digest(darter, image):
-    """A layer that is in the cache."""
+    """A layer that is in the cache and in its index."""
     darter.pull(REPO, "latest", image)
     layer = image.layers[0]
-    wait_until(lambda: darter.ask_admin(f"/v1/cache/{layer}").status == 200, "the entry")
+    wait_until(lambda: layer in darter.ask_admin("/v1/cache?state=sealed").body.decode(),
+               "the entry")
     return layer
 
 
