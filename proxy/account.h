@@ -11,8 +11,8 @@
 
 int proxy_accounts_new(struct proxy *, struct dt_err *err);
 void proxy_accounts_free(struct proxy *);
-/* The calling loop's token cache for this endpoint. Borrowed. For an endpoint without credentials it
- * fetches anonymous tokens (used to learn whether a repository is public). */
+/* The calling loop's token cache for this endpoint. Borrowed. For an endpoint without credentials
+ * it fetches anonymous tokens (used to learn whether a repository is public). */
 struct reg_tokens *proxy_account_tokens(struct proxy *, struct reg_endpoint *);
 
 #endif

@@ -2,10 +2,12 @@
  * proxy/ask.h - one small question to an upstream, asked of its endpoints in order.
  *
  * HEAD or GET of something that fits in memory. Endpoints whose breaker is open are passed over;
- * refused, reset, silent, 5xx and 429 mean the next one; a definite answer (2xx, 401, 403, 404, 405,
- * 412 ...) ends it. A standby's 404 is not definite: it may lag behind the origin.
- * Our own account is used where the endpoint has one (one retry with a fresh token after a 401),
- * else the caller's Authorization travels as it came. All on the calling loop.
+ * refused, reset, silent, 5xx and 429 mean the next one; a definite answer (2xx, 401, 403, 404,
+ * 405, 412 ...) ends it. A standby's 404 is not definite: it may lag behind the origin. Our own
+ * account is used where the endpoint has one (one retry with a fresh token after a 401), else the
+ * caller's Authorization travels as it came. Bodies of other answers than 2xx are not read, and an
+ * error from where a redirect led, off the endpoint, is nobody's definite answer. All on the
+ * calling loop.
  */
 #ifndef DARTER_PROXY_ASK_H
 #define DARTER_PROXY_ASK_H
@@ -17,29 +19,30 @@ struct proxy_ask;
 struct proxy_ask_opts {
     struct proxy *proxy;
     struct reg_upstream *upstream;
-    const char *method;         /* "GET" or "HEAD" */
-    const char *path;           /* "/v2/library/nginx/manifests/1.25" */
-    const char *repository;     /* for token scopes; NULL = none */
-    const char *accept;         /* NULL = none */
-    const char *authorization;  /* the caller's; NULL = anonymous */
+    const char *method;        /* "GET" or "HEAD" */
+    const char *path;          /* "/v2/library/nginx/manifests/1.25" */
+    const char *repository;    /* for token scopes; NULL = none */
+    const char *accept;        /* NULL = none */
+    const char *authorization; /* the caller's; NULL = anonymous */
     /* Use an endpoint's configured account instead of the caller's header. Never set for a question
      * that decides what a caller may read, unless the whole upstream is ours to show
      * (reg_upstream.own_credentials): our account's rights are not his. */
     bool may_use_account;
     size_t max_body_bytes;
-    uint64_t budget_ms;         /* over all endpoints */
+    uint64_t budget_ms; /* over all endpoints */
     /* Does the body satisfy? Called for a 200 of GET; negative = this endpoint lies or is broken:
-     * struck, and the next one is asked. NULL = anything goes. */
+     * struck, and the next one is asked. NULL = anything goes. `arg` is that of done. */
     int (*check)(void *arg, const char *body, size_t len, struct dt_fetch *, struct dt_err *);
 };
 struct proxy_ask_answer {
-    struct dt_err err;          /* code 0: `status` is upstream's definite answer */
+    struct dt_err err; /* code 0: `status` is upstream's definite answer */
     int status;
-    struct dt_fetch *fetch;     /* headers; NULL on error */
+    struct dt_fetch *fetch; /* headers; NULL on error, and when it was the token service that
+                               refused our account (status 401) */
     const char *body;
     size_t len;
-    unsigned endpoint;          /* index of who answered */
-    uint64_t retry_after_ms;    /* the smallest one told, when err is DT_EBUSY */
+    unsigned endpoint;       /* index of who answered */
+    uint64_t retry_after_ms; /* the smallest one told, when err is DT_EBUSY */
 };
 /* done comes once, never from inside, unless cancelled; the answer is valid inside only. */
 typedef void (*proxy_ask_f)(void *arg, const struct proxy_ask_answer *);

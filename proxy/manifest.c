@@ -68,7 +68,13 @@ void proxy_manifest_serve(struct proxy_request *request)
 {
     const struct proxy_route *route = &request->route;
 
-    proxy_repository_get_manifest(request->proxy, route->upstream, route->path.repository,
-                                  &route->path.reference, request->authorization, request->accept,
+    proxy_repository_get_manifest(request->proxy,
+                                  &(struct proxy_manifest_wish){
+                                      .upstream = route->upstream,
+                                      .repository = route->path.repository,
+                                      .reference = &route->path.reference,
+                                      .authorization = request->authorization,
+                                      .accept = request->accept,
+                                  },
                                   on_manifest, proxy_request_ref(request));
 }

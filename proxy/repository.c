@@ -463,18 +463,17 @@ void proxy_repository_permit_blob(struct proxy *proxy, struct reg_upstream *upst
     call_send(call);
 }
 
-void proxy_repository_get_manifest(struct proxy *proxy, struct reg_upstream *upstream,
-                                   const char *repository, const struct reg_reference *reference,
-                                   const char *authorization, const char *accept,
+void proxy_repository_get_manifest(struct proxy *proxy, const struct proxy_manifest_wish *wish,
                                    proxy_manifest_f done, void *arg)
 {
-    struct repository_call *call = call_new(proxy, upstream, repository, authorization);
+    struct repository_call *call =
+        call_new(proxy, wish->upstream, wish->repository, wish->authorization);
 
     call->kind = CALL_MANIFEST;
     call->loop = dt_loop_current();
     DT_ASSERT(call->loop != NULL);
-    call->reference = *reference;
-    call->accept = accept != NULL ? dt_strdup(accept) : NULL;
+    call->reference = *wish->reference;
+    call->accept = wish->accept != NULL ? dt_strdup(wish->accept) : NULL;
     call->manifest_done = done;
     call->arg = arg;
     call_send(call);

@@ -20,9 +20,10 @@ struct proxy_route {
     char query[PROXY_TARGET_MAX];         /* the query alone, without `ns` and '?'; may be "" */
 };
 
-/* `target` is the raw request target (origin-form or absolute-form). *registry_code is the OCI error
- * code to answer with. Errors: DT_ENOTFOUND (unknown upstream, not below /v2/), DT_EINVAL, DT_ETOOBIG.
- * docker.io repositories without a slash are completed to library/NAME for upstream and cache. */
+/* `target` is the raw request target (origin-form or absolute-form). *registry_code is the OCI
+ * error code to answer with. Errors: DT_ENOTFOUND (unknown upstream, not below /v2/), DT_EINVAL,
+ * DT_ETOOBIG. docker.io repositories without a slash are completed to library/NAME for upstream and
+ * cache. */
 int proxy_route_parse(struct proxy_route *out, const char **registry_code,
                       struct reg_upstream *upstreams, size_t n_upstreams, size_t default_upstream,
                       const char *target, struct dt_err *err);

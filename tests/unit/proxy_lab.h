@@ -1,8 +1,8 @@
 /*
- * A proxy without its listeners, two scripted registries as its upstream, and a way to put the two
- * questions of proxy/repository.h from the test's own thread.
+ * A proxy without its listeners, two scripted registries as its upstream.
  */
-#include "proxy_origin.h"
+#ifndef DARTER_TESTS_UNIT_PROXY_LAB_H
+#define DARTER_TESTS_UNIT_PROXY_LAB_H
 
 #include <ftw.h>
 #include <semaphore.h>
@@ -10,6 +10,7 @@
 
 #include "proxy/account.h"
 #include "proxy/repository.h"
+#include "tests/unit/proxy_origin.h"
 
 #define LAB_DEADLINE_S 20
 
@@ -20,21 +21,6 @@ struct lab {
     struct origin origin, standby;
     bool has_standby;
     char dir[64];
-};
-
-/* One question and its answer. */
-struct asked {
-    struct lab *lab;
-    sem_t done;
-    /* the question */
-    bool is_blob;
-    char repository[64];
-    struct reg_reference reference;
-    char authorization[128], accept[128]; /* "" = none */
-    /* the answer */
-    struct proxy_permit permit;
-    struct proxy_manifest manifest;
-    struct proxy_refusal *refusal;
 };
 
 static inline void lab_open(struct lab *lab, unsigned n_loops)
@@ -154,120 +140,4 @@ static inline void lab_free(struct lab *lab)
     free(lab);
 }
 
-/* ---- asking ---- */
-
-static inline void lab_on_permit(void *arg, struct proxy_permit *permit)
-{
-    struct asked *asked = arg;
-    asked->permit = *permit;
-    permit->refusal.www_authenticate = NULL; /* taken */
-    asked->refusal = &asked->permit.refusal;
-    sem_post(&asked->done);
-}
-
-static inline void lab_on_manifest(void *arg, struct proxy_manifest *manifest)
-{
-    struct asked *asked = arg;
-    asked->manifest = *manifest;
-    manifest->refusal.www_authenticate = manifest->warning = NULL; /* taken, all three */
-    manifest->object = NULL;
-    asked->refusal = &asked->manifest.refusal;
-    sem_post(&asked->done);
-}
-
-static inline void lab_put_question(void *arg)
-{
-    struct asked *asked = arg;
-    struct proxy *proxy = &asked->lab->proxy;
-    const char *authorization = asked->authorization[0] != '\0' ? asked->authorization : NULL;
-
-    if (asked->is_blob)
-        proxy_repository_permit_blob(proxy, &asked->lab->upstream, asked->repository,
-                                     &asked->reference.digest, authorization, lab_on_permit, asked);
-    else
-        proxy_repository_get_manifest(
-            proxy, &asked->lab->upstream, asked->repository, &asked->reference, authorization,
-            asked->accept[0] != '\0' ? asked->accept : NULL, lab_on_manifest, asked);
-}
-
-static inline struct asked *lab_begin(struct lab *lab, bool is_blob, const char *repository,
-                                      const char *reference, const char *authorization,
-                                      const char *accept)
-{
-    static _Atomic unsigned turn;
-    struct asked *asked = dt_new(struct asked);
-    unsigned index = atomic_fetch_add(&turn, 1) % dt_loops_count(lab->proxy.loops);
-
-    asked->lab = lab;
-    sem_init(&asked->done, 0, 0);
-    asked->is_blob = is_blob;
-    DT_ASSERT(reg_reference_parse(&asked->reference, reference, strlen(reference), NULL) == 0);
-    (void)snprintf(asked->repository, sizeof(asked->repository), "%s", repository);
-    (void)snprintf(asked->authorization, sizeof(asked->authorization), "%s",
-                   authorization != NULL ? authorization : "");
-    (void)snprintf(asked->accept, sizeof(asked->accept), "%s", accept != NULL ? accept : "");
-    dt_loop_post(dt_loops_at(lab->proxy.loops, index), lab_put_question, asked);
-    return asked;
-}
-
-static inline void lab_wait(struct asked *asked)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += LAB_DEADLINE_S;
-    DT_ASSERT(sem_timedwait(&asked->done, &until) == 0);
-}
-
-static inline void lab_done(struct asked *asked)
-{
-    proxy_refusal_fini(asked->refusal);
-    free(asked->manifest.object);
-    free(asked->manifest.warning);
-    sem_destroy(&asked->done);
-    free(asked);
-}
-
-static inline struct asked *lab_manifest(struct lab *lab, const char *reference,
-                                         const char *authorization)
-{
-    struct asked *asked = lab_begin(lab, false, "team/app", reference, authorization, NULL);
-    lab_wait(asked);
-    return asked;
-}
-
-static inline struct asked *lab_blob(struct lab *lab, const char *repository, const char *digest,
-                                     const char *authorization)
-{
-    struct asked *asked = lab_begin(lab, true, repository, digest, authorization, NULL);
-    lab_wait(asked);
-    return asked;
-}
-
-/* A counter of the origin, read under its lock. */
-static inline int origin_count(struct origin *origin, const int *counter)
-{
-    pthread_mutex_lock(&origin->lock);
-    int value = *counter;
-    pthread_mutex_unlock(&origin->lock);
-    return value;
-}
-
-static inline void origin_wait_count(struct origin *origin, const int *counter, int at_least)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += LAB_DEADLINE_S;
-    pthread_mutex_lock(&origin->lock);
-    while (*counter < at_least) {
-        struct timespec step;
-        clock_gettime(CLOCK_REALTIME, &step);
-        DT_ASSERT(step.tv_sec < until.tv_sec);
-        step.tv_nsec += 10000000; /* counters are not all announced */
-        if (step.tv_nsec >= 1000000000) {
-            step.tv_sec++;
-            step.tv_nsec -= 1000000000;
-        }
-        (void)pthread_cond_timedwait(&origin->changed, &origin->lock, &step);
-    }
-    pthread_mutex_unlock(&origin->lock);
-}
+#endif

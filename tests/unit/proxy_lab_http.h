@@ -1,10 +1,12 @@
 /*
  * The mirror listener over a lab's proxy, and a client that speaks one request per connection.
  */
-#include "proxy_lab.h"
+#ifndef DARTER_TESTS_UNIT_PROXY_LAB_HTTP_H
+#define DARTER_TESTS_UNIT_PROXY_LAB_HTTP_H
 
 #include "proxy/ping.h"
 #include "proxy/request.h"
+#include "tests/unit/proxy_lab.h"
 
 struct lab_listener {
     struct dt_httpd *httpd;
@@ -73,3 +75,5 @@ static inline char *lab_request(const struct lab_listener *listener, const char 
 {
     return lab_receive(lab_send(listener, method, target, headers));
 }
+
+#endif

@@ -2,7 +2,7 @@
  * tests/unit/proxy_manifest_test.c - the bytes and headers of a manifest, through the real
  * listener.
  */
-#include "proxy_lab_http.h"
+#include "tests/unit/proxy_lab_http.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /*
  * tests/unit/proxy_ping_test.c - what clients read first, through the real listener.
  */
-#include "proxy_lab_http.h"
+#include "tests/unit/proxy_lab_http.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
