@@ -65,7 +65,7 @@ static bool map_covers(struct dt_http_req *req, int fd, uint64_t off, size_t len
 /* Asks about more than is needed now, and remembers: one question serves several turns. */
 static size_t ask_kernel(struct dt_http_req *req, int fd, uint64_t off)
 {
-    unsigned char in_core[HTTPD_SEND_BUDGET / PAGE_BYTES];
+    unsigned char in_core[HTTPD_RESIDENT_ASK / PAGE_BYTES];
     uint64_t first = off - off % PAGE_BYTES;
     size_t i = 0;
 

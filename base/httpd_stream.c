@@ -102,7 +102,7 @@ static enum step send_direct(struct dt_http_req *req, const struct dt_http_span 
 
 static size_t chunk_max(const struct dt_http_req *req)
 {
-    return req->conn->sock->ssl != NULL ? HTTPD_TLS_CHUNK : HTTPD_SEND_BUDGET_MIN;
+    return req->conn->sock->ssl != NULL ? HTTPD_TLS_CHUNK : HTTPD_CHUNKED_PART;
 }
 
 /* TLS copies while it encrypts, so one buffer serves the whole loop. The chunked filter refers to
@@ -112,7 +112,7 @@ static char *file_buf(struct dt_http_req *req)
     if (req->conn->sock->ssl != NULL)
         return req->conn->share->tls_buf;
     if (req->chunk_buf == NULL)
-        req->chunk_buf = h2o_mem_alloc_pool(&req->h2o->pool, HTTPD_SEND_BUDGET_MIN);
+        req->chunk_buf = h2o_mem_alloc_pool(&req->h2o->pool, HTTPD_CHUNKED_PART);
     return req->chunk_buf;
 }
 
