@@ -140,6 +140,13 @@ struct cache_object *repository_object_find(struct repository *repository,
 
 /* ---- storing ---- */
 
+/* A registry takes a manifest only when what it names is in the repository, except for layers with
+ * `urls`, which nobody checks: their listing proves nothing, upstream is asked for each by name. */
+static bool is_vouched_for(const struct reg_descriptor *child)
+{
+    return !child->is_foreign;
+}
+
 /* The manifest itself first, then what it names. */
 static void links_collect(struct repository_pending *pending, const struct repository *repository,
                           const struct cache_object *object)
@@ -157,6 +164,8 @@ static void links_collect(struct repository_pending *pending, const struct repos
         const struct reg_descriptor *child = &manifest.children[i];
         struct cache_link_put *put = &pending->links[pending->n_links];
         struct cache_link known;
+        if (!is_vouched_for(child))
+            continue;
         *put = (struct cache_link_put){.digest = child->digest,
                                        .link = {.size = child->size, .proved_ms = now_ms}};
         /* Where policy may forbid a manifest, its parent's word is not enough: upstream is asked
@@ -182,17 +191,20 @@ static void pending_store_links(struct repository_pending *pending,
                    pending->links, pending->n_links, pending_wait(pending));
 }
 
-/* Linked by itself, and the first of its children too? They are written together. */
+/* Linked by itself, and the first of what it vouches for too? They are written together. */
 static bool links_are_known(struct repository *repository, const struct cache_object *object)
 {
     struct reg_manifest manifest = {.children = NULL};
     struct cache_link link;
     bool is_known = repository_link_find(&link, repository, &object->digest);
 
-    if (is_known &&
-        reg_manifest_parse(&manifest, object->bytes, object->len, object->media_type, NULL) == 0 &&
-        manifest.n_children > 0)
-        is_known = repository_link_find(&link, repository, &manifest.children[0].digest);
+    if (is_known)
+        (void)reg_manifest_parse(&manifest, object->bytes, object->len, object->media_type, NULL);
+    for (size_t i = 0; i < manifest.n_children; i++)
+        if (is_vouched_for(&manifest.children[i])) {
+            is_known = repository_link_find(&link, repository, &manifest.children[i].digest);
+            break;
+        }
     reg_manifest_fini(&manifest);
     return is_known;
 }
