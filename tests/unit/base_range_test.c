@@ -14,7 +14,8 @@ static void check(const char *value, uint64_t size, enum dt_range_kind kind, uin
     struct dt_range range = dt_range_parse(value, size);
 
     if (range.kind != kind)
-        print_message("for '%s' of %llu\n", value, (unsigned long long)size);
+        print_message("for '%s' of %llu\n", value != NULL ? value : "(none)",
+                      (unsigned long long)size);
     assert_int_equal(range.kind, kind);
     if (kind == DT_RANGE_SATISFIABLE) {
         assert_true(range.first == first);
