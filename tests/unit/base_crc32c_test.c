@@ -39,6 +39,16 @@ static void crc32c__agrees_with_the_portable_one_at_every_offset_and_length(void
                              dt_crc32c_portable(7, bytes + offset, len));
 }
 
+static void crc32c__agrees_with_the_portable_one_over_long_inputs(void **state)
+{
+    (void)state;
+    static uint8_t bytes[40000];
+    for (unsigned i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * i * 31 + i / 7);
+    for (size_t len = 12000; len <= sizeof(bytes) - 3; len += 1237)
+        assert_int_equal(dt_crc32c(99, bytes + 3, len), dt_crc32c_portable(99, bytes + 3, len));
+}
+
 static void crc32c__continues_from_the_last_result(void **state)
 {
     (void)state;
@@ -53,6 +63,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crc32c__matches_known_answers),
         cmocka_unit_test(crc32c__agrees_with_the_portable_one_at_every_offset_and_length),
+        cmocka_unit_test(crc32c__agrees_with_the_portable_one_over_long_inputs),
         cmocka_unit_test(crc32c__continues_from_the_last_result),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
