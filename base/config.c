@@ -47,8 +47,7 @@ static const struct dt_option *option_find(const struct dt_option *options, cons
     return NULL;
 }
 
-/* ---- verbs ------------------------------------------------------------------------------------
- */
+/* ---- verbs ---- */
 
 /* Appends what a verb prints. */
 static void verb_text(struct dt_text *out, const struct dt_config_spec *spec, const char *verb)
@@ -91,8 +90,7 @@ static int verbs_serve(const struct dt_config_spec *spec, int argc, char **argv,
     return is_printed ? 1 : dt_err_errno(err, DT_EIO, saved_errno, "cannot write to stdout");
 }
 
-/* ---- flags ------------------------------------------------------------------------------------
- */
+/* ---- flags ---- */
 
 struct config_flag {
     const struct dt_option *option;
@@ -195,8 +193,7 @@ static int flags_apply(const struct config_reader *reader, int argc, char **argv
     return rc;
 }
 
-/* ---- the file ---------------------------------------------------------------------------------
- */
+/* ---- the file ---- */
 
 /* 1 = read, 0 = there is none and that is fine. */
 static int file_slurp(struct dt_text *out, const char *path, bool may_be_missing,
@@ -307,8 +304,7 @@ out:
     return rc;
 }
 
-/* ---- all together -----------------------------------------------------------------------------
- */
+/* ---- all together ---- */
 
 static void defaults_apply(const struct config_reader *reader)
 {

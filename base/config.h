@@ -4,9 +4,9 @@
  *
  * Precedence: flag > environment > file > default. A scalar option is a row of `struct dt_option`;
  * structured parts of the file (the list of upstreams) are handed to a callback as a parsed tree.
- * An empty environment variable counts as not set; the items of a LIST are separated by spaces there
- * and in default_text. Unknown keys and bad values are refused with file, line, and reason. Read at
- * start and on SIGHUP, on main only.
+ * An empty environment variable counts as not set; the items of a LIST are separated by spaces
+ * there and in default_text. Unknown keys and bad values are refused with file, line, and reason.
+ * Read at start and on SIGHUP, on main only.
  */
 #ifndef DARTER_BASE_CONFIG_H
 #define DARTER_BASE_CONFIG_H
@@ -34,36 +34,37 @@ struct dt_strings {
 };
 
 struct dt_option {
-    const char *name;      /* "cache-max": flag --cache-max, key cache-max, env DARTER_CACHE_MAX */
+    const char *name; /* "cache-max": flag --cache-max, key cache-max, env DARTER_CACHE_MAX */
     enum dt_option_kind kind;
-    size_t offset;         /* of the field in the config struct */
+    size_t offset;            /* of the field in the config struct */
     const char *default_text; /* as a person would write it; NULL = empty */
-    const char *argument;  /* "SIZE", "IP:PORT": for --help */
-    const char *help;      /* one sentence or more; wrapped by the printers */
-    bool is_reloadable;    /* SIGHUP may change it */
-    bool is_flag_only;     /* --config: neither a key of the file nor a variable */
+    const char *argument;     /* "SIZE", "IP:PORT": for --help */
+    const char *help;         /* one sentence or more; wrapped by the printers */
+    bool is_reloadable;       /* SIGHUP may change it */
+    bool is_flag_only;        /* --config: neither a key of the file nor a variable */
 };
 
 struct dt_config_spec {
-    const char *program;    /* "darter-proxy" */
-    const char *summary;    /* one line */
+    const char *program;             /* "darter-proxy" */
+    const char *summary;             /* one line */
     const struct dt_option *options; /* ended by name == NULL */
-    const char *env_prefix; /* "DARTER_" */
+    const char *env_prefix;          /* "DARTER_" */
     /* Structured keys of the file, e.g. "upstreams". NULL = none. Return 1 = taken, 0 = not my key,
      * negative = error set (the reader adds file and line of the node). */
-    int (*on_section)(void *config, const char *key, const struct dt_yaml *node, struct dt_err *err);
+    int (*on_section)(void *config, const char *key, const struct dt_yaml *node,
+                      struct dt_err *err);
     const char *sections_sample; /* text of the documented sample for those keys */
-    const char *man_tail; /* mdoc: the manual page's last sections (signals, exit status); or NULL */
+    const char *man_tail;        /* mdoc: the last sections (signals, exit status); or NULL */
 };
 
 /* A parsed YAML node: scalar, sequence or mapping. Depth, size and aliases are limited. */
 enum dt_yaml_kind { DT_YAML_SCALAR, DT_YAML_SEQUENCE, DT_YAML_MAPPING };
 struct dt_yaml {
     enum dt_yaml_kind kind;
-    unsigned line;           /* 1-based; of a mapping's value: the line of its key */
-    char *text;              /* SCALAR; "" for null */
-    struct dt_yaml **items;  /* SEQUENCE: items; MAPPING: values */
-    char **keys;             /* MAPPING */
+    unsigned line;          /* 1-based; of a mapping's value: the line of its key */
+    char *text;             /* SCALAR; "" for null */
+    struct dt_yaml **items; /* SEQUENCE: items; MAPPING: values */
+    char **keys;            /* MAPPING */
     size_t n;
 };
 #define DT_YAML_BYTES_MAX (1024 * 1024)

@@ -56,8 +56,7 @@ static void facts_add(struct dt_text *out, const struct dt_option *option)
         dt_text_add(out, " SIGHUP changes it.");
 }
 
-/* ---- --help -----------------------------------------------------------------------------------
- */
+/* ---- --help ---- */
 
 void dt_config_print_help(const struct dt_config_spec *spec, struct dt_text *out)
 {
@@ -87,8 +86,7 @@ void dt_config_print_help(const struct dt_config_spec *spec, struct dt_text *out
     dt_text_fini(&text);
 }
 
-/* ---- the manual page --------------------------------------------------------------------------
- */
+/* ---- the manual page ---- */
 
 /* One character of text, safe for roff wherever it stands. */
 static void man_add_char(struct dt_text *out, char c, bool is_line_start)
@@ -212,8 +210,7 @@ void dt_config_print_man(const struct dt_config_spec *spec, struct dt_text *out)
         dt_text_add(out, spec->man_tail);
 }
 
-/* ---- the sample file --------------------------------------------------------------------------
- */
+/* ---- the sample file ---- */
 
 /* What a field without a default holds, as a person would write it. */
 static const char *const zero_texts[] = {

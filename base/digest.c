@@ -132,8 +132,7 @@ bool dt_digest_equal(const struct dt_digest *a, const struct dt_digest *b)
     return a->algo == b->algo && memcmp(a->raw, b->raw, sizeof(a->raw)) == 0;
 }
 
-/* The finaliser of SplitMix64 (Steele, Lea, Flood 2014): every input bit reaches every output bit.
- */
+/* The finaliser of SplitMix64 (Steele, Lea, Flood 2014): all input bits reach all output bits. */
 static uint64_t hash_finish(uint64_t hash)
 {
     hash = (hash ^ hash >> 30) * 0xbf58476d1ce4e5b9ULL;

@@ -16,12 +16,12 @@
 
 enum dt_digest_algo { DT_SHA256 = 1, DT_SHA512 = 2 };
 
-#define DT_DIGEST_RAW_MAX  64                 /* sha512 */
-#define DT_DIGEST_TEXT_MAX (7 + 2 * 64 + 1)   /* "sha512:" + hex + NUL */
+#define DT_DIGEST_RAW_MAX  64               /* sha512 */
+#define DT_DIGEST_TEXT_MAX (7 + 2 * 64 + 1) /* "sha512:" + hex + NUL */
 
 struct dt_digest {
-    uint8_t algo;                    /* enum dt_digest_algo */
-    uint8_t raw[DT_DIGEST_RAW_MAX];  /* unused tail is zero, so memcmp and hashing work */
+    uint8_t algo;                   /* enum dt_digest_algo */
+    uint8_t raw[DT_DIGEST_RAW_MAX]; /* unused tail is zero, so memcmp and hashing work */
 };
 
 /* Number of raw bytes: 32 or 64. */

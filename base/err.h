@@ -15,25 +15,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/*  code            HTTP  registry code (OCI distribution spec, "Error Codes")  retry elsewhere? */
+/* code, HTTP status, registry code (OCI distribution spec, "Error Codes"), retry elsewhere? */
 #define DT_CODES(X)                                                                                \
-    X(DT_EINVAL, 400, "UNSUPPORTED", false)          /* malformed input */                         \
-    X(DT_EUNAUTHORIZED, 401, "UNAUTHORIZED", false)  /* credentials missing or refused */          \
-    X(DT_EDENIED, 403, "DENIED", false)              /* known, and not allowed */                  \
-    X(DT_ENOTFOUND, 404, "NAME_UNKNOWN", false)      /* definitely not there */                    \
-    X(DT_EMETHOD, 405, "UNSUPPORTED", false)         /* this resource cannot do that */            \
-    X(DT_ECONFLICT, 409, "UNSUPPORTED", false)       /* somebody else holds it */                  \
-    X(DT_EPOLICY, 412, "DENIED", false)              /* registry policy forbids it */              \
-    X(DT_ETOOBIG, 413, "SIZE_INVALID", false)        /* over a named limit */                      \
-    X(DT_ERANGE, 416, "UNSUPPORTED", false)          /* range not satisfiable */                   \
-    X(DT_EBUSY, 503, "TOOMANYREQUESTS", true)        /* rate limited or over capacity */           \
-    X(DT_EIO, 500, "UNKNOWN", true)                  /* a local system call failed */              \
-    X(DT_ENOSPACE, 507, "UNKNOWN", false)            /* disk or quota full */                      \
-    X(DT_EPROTO, 502, "UNKNOWN", true)               /* the other side broke its protocol */       \
-    X(DT_EMISMATCH, 502, "DIGEST_INVALID", true)     /* bytes do not hash to their digest */       \
-    X(DT_EUNAVAILABLE, 503, "UNAVAILABLE", true)     /* refused, reset, 5xx, breaker open */       \
-    X(DT_ETIMEOUT, 503, "UNAVAILABLE", true)         /* a deadline passed */                       \
-    X(DT_ECANCELLED, 503, "UNAVAILABLE", false)      /* we stopped it ourselves */
+    X(DT_EINVAL, 400, "UNSUPPORTED", false)         /* malformed input */                          \
+    X(DT_EUNAUTHORIZED, 401, "UNAUTHORIZED", false) /* credentials missing or refused */           \
+    X(DT_EDENIED, 403, "DENIED", false)             /* known, and not allowed */                   \
+    X(DT_ENOTFOUND, 404, "NAME_UNKNOWN", false)     /* definitely not there */                     \
+    X(DT_EMETHOD, 405, "UNSUPPORTED", false)        /* this resource cannot do that */             \
+    X(DT_ECONFLICT, 409, "UNSUPPORTED", false)      /* somebody else holds it */                   \
+    X(DT_EPOLICY, 412, "DENIED", false)             /* registry policy forbids it */               \
+    X(DT_ETOOBIG, 413, "SIZE_INVALID", false)       /* over a named limit */                       \
+    X(DT_ERANGE, 416, "UNSUPPORTED", false)         /* range not satisfiable */                    \
+    X(DT_EBUSY, 503, "TOOMANYREQUESTS", true)       /* rate limited or over capacity */            \
+    X(DT_EIO, 500, "UNKNOWN", true)                 /* a local system call failed */               \
+    X(DT_ENOSPACE, 507, "UNKNOWN", false)           /* disk or quota full */                       \
+    X(DT_EPROTO, 502, "UNKNOWN", true)              /* the other side broke its protocol */        \
+    X(DT_EMISMATCH, 502, "DIGEST_INVALID", true)    /* bytes do not hash to their digest */        \
+    X(DT_EUNAVAILABLE, 503, "UNAVAILABLE", true)    /* refused, reset, 5xx, breaker open */        \
+    X(DT_ETIMEOUT, 503, "UNAVAILABLE", true)        /* a deadline passed */                        \
+    X(DT_ECANCELLED, 503, "UNAVAILABLE", false)     /* we stopped it ourselves */
 
 enum dt_code {
     DT_OK = 0,
@@ -48,7 +48,7 @@ struct dt_err {
     char msg[240]; /* what, where, what to do; one line, no secrets */
 };
 
-/* Fills *err (NULL is allowed) and returns -code, so that `return dt_err_set(err, ...)` reads well. */
+/* Fills *err (NULL is allowed) and returns -code: `return dt_err_set(err, ...)` reads well. */
 int dt_err_set(struct dt_err *err, enum dt_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

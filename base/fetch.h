@@ -18,8 +18,8 @@ struct dt_fetcher;
 
 /* One per process; makes a curl multi on every loop. Between dt_loops_new() and _start(). */
 struct dt_fetcher_opts {
-    const char *user_agent;      /* copied */
-    unsigned max_idle_per_loop;  /* pooled connections, default 256 */
+    const char *user_agent;     /* copied */
+    unsigned max_idle_per_loop; /* pooled connections, default 256 */
 };
 int dt_fetcher_new(struct dt_fetcher **out, struct dt_loops *, const struct dt_fetcher_opts *,
                    struct dt_err *err);
@@ -50,28 +50,28 @@ struct dt_fetch_ops {
 };
 
 struct dt_fetch_opts {
-    const char *method;             /* "GET", "HEAD", "POST"; NULL = GET */
+    const char *method; /* "GET", "HEAD", "POST"; NULL = GET */
     const char *url;
     const struct dt_header *headers;
     size_t n_headers;
-    const void *body;               /* POST: copied */
+    const void *body; /* POST: copied */
     size_t body_len;
-    const char *ca_file;            /* PEM; NULL = the system's */
-    bool insecure_tls;              /* no verification; only where the config says so */
-    bool follow_redirects;          /* 301/302/307/308, at most 5; Authorization stays home */
-    uint64_t connect_timeout_ms;    /* default 5 s */
-    uint64_t head_timeout_ms;       /* start -> response head; default 20 s */
-    uint64_t stall_timeout_ms;      /* no body byte for that long while not paused; default 10 s */
-    uint64_t total_timeout_ms;      /* 0 = none */
-    uint64_t max_body_bytes;        /* 0 = none; more -> DT_ETOOBIG */
+    const char *ca_file;         /* PEM; NULL = the system's */
+    bool insecure_tls;           /* no verification; only where the config says so */
+    bool follow_redirects;       /* 301/302/307/308, at most 5; Authorization stays home */
+    uint64_t connect_timeout_ms; /* default 5 s */
+    uint64_t head_timeout_ms;    /* start -> response head; default 20 s */
+    uint64_t stall_timeout_ms;   /* no body byte for that long while not paused; default 10 s */
+    uint64_t total_timeout_ms;   /* 0 = none */
+    uint64_t max_body_bytes;     /* 0 = none; more -> DT_ETOOBIG */
 };
 #define DT_FETCH_HEADER_MAX (64 * 1024) /* response head; more -> DT_EPROTO */
 
 /* Everything in opts is copied. Errors: DT_EINVAL (URL). Errors in on_done: DT_EUNAVAILABLE
  * (refused, reset, unreachable, name not found), DT_ETIMEOUT, DT_EPROTO (framing, too many
  * redirects, TLS), DT_ETOOBIG, DT_ECANCELLED. */
-int dt_fetch_start(struct dt_fetch **out, const struct dt_fetch_opts *,
-                   const struct dt_fetch_ops *, void *arg, struct dt_err *err);
+int dt_fetch_start(struct dt_fetch **out, const struct dt_fetch_opts *, const struct dt_fetch_ops *,
+                   void *arg, struct dt_err *err);
 void dt_fetch_resume(struct dt_fetch *);
 /* No callback follows. *fetch = NULL. Harmless on NULL. Legal inside the fetch's own callbacks. */
 void dt_fetch_cancel(struct dt_fetch **fetch);

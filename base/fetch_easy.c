@@ -22,8 +22,7 @@
 
 #define CONNECT_TIMEOUT_MS 5000
 
-/* Names of fields that speak for the caller and therefore stay with the host they were meant for.
- */
+/* Fields that speak for the caller and therefore stay with the host they were meant for. */
 static const char *const credentials[] = {"authorization", "cookie", "proxy-authorization"};
 
 _Static_assert(CURL_ERROR_SIZE <= sizeof(((struct dt_fetch *)0)->curl_msg), "curl's message fits");

@@ -27,8 +27,8 @@ struct dt_header {
 enum dt_range_kind { DT_RANGE_NONE, DT_RANGE_SATISFIABLE, DT_RANGE_UNSATISFIABLE };
 struct dt_range {
     enum dt_range_kind kind;
-    uint64_t first, last;  /* inclusive, only when SATISFIABLE */
-    bool is_open_ended;    /* "bytes=K-": containerd asks so and may hang up after one chunk */
+    uint64_t first, last; /* inclusive, only when SATISFIABLE */
+    bool is_open_ended;   /* "bytes=K-": containerd asks so and may hang up after one chunk */
 };
 /* `value` may be NULL (no header). */
 struct dt_range dt_range_parse(const char *value, uint64_t size);
@@ -41,18 +41,18 @@ int dt_content_range_parse(uint64_t *first, uint64_t *last, uint64_t *size, cons
  * clipped to `max_ms`. */
 uint64_t dt_retry_after_parse(const char *value, uint64_t now_wall_ms, uint64_t max_ms);
 
-/* Does an Accept value (already joined with ", ") admit `media_type`? Understands q=0, type/<star> and
- * <star>/<star>. NULL or empty admits everything. */
+/* Does an Accept value (already joined with ", ") admit `media_type`? Understands q=0, type/<star>
+ * and <star>/<star>. NULL or empty admits everything. */
 bool dt_accept_admits(const char *accept, const char *media_type);
 
 /* A URL cut into its parts, all copied. */
 #define DT_URL_MAX 8192
 struct dt_url {
-    char scheme[8];  /* "http" or "https"; nothing else is accepted */
-    char host[256];  /* lower case; IPv6 without brackets */
-    uint16_t port;   /* given, else the scheme's default */
-    bool has_port;   /* was it given? */
-    char *path;      /* owned; "/..." with the query; "/" when absent */
+    char scheme[8]; /* "http" or "https"; nothing else is accepted */
+    char host[256]; /* lower case; IPv6 without brackets */
+    uint16_t port;  /* given, else the scheme's default */
+    bool has_port;  /* was it given? */
+    char *path;     /* owned; "/..." with the query; "/" when absent */
 };
 /* Errors: DT_EINVAL (userinfo, spaces, controls, bad host characters, port 0, too long). */
 int dt_url_parse(struct dt_url *out, const char *text, struct dt_err *err);
@@ -67,13 +67,14 @@ int dt_percent_decode(char *out, size_t out_size, const char *text, size_t len, 
 char *dt_percent_encode(const char *text);
 /* The value of `key` in a query string ("a=1&b=2", without '?'), decoded into out.
  * 1 = found, 0 = absent, negative = DT_EINVAL. */
-int dt_query_get(char *out, size_t out_size, const char *query, const char *key, struct dt_err *err);
+int dt_query_get(char *out, size_t out_size, const char *query, const char *key,
+                 struct dt_err *err);
 
 /* "127.0.0.1:65001", "[::1]:80", "unix:/run/x.sock" (port 0 = any free one). */
 struct dt_addr {
-    char host[256];       /* numeric IPv4/IPv6, or "" for unix */
+    char host[256]; /* numeric IPv4/IPv6, or "" for unix */
     uint16_t port;
-    char unix_path[108];  /* "" unless unix */
+    char unix_path[108]; /* "" unless unix */
 };
 int dt_addr_parse(struct dt_addr *out, const char *text, struct dt_err *err);
 bool dt_addr_is_local(const struct dt_addr *); /* loopback or unix socket */

@@ -218,7 +218,8 @@ void httpd_listening_end(struct dt_httpd *server)
     (void)pthread_mutex_lock(&server->lock);
     DT_ASSERT(server->n_listening > 0);
     if (--server->n_listening == 0)
-        dt_close(&server->listen_fd); /* or the kernel would go on greeting for a copy nobody reads */
+        dt_close(
+            &server->listen_fd); /* or the kernel would go on greeting for a copy nobody reads */
     (void)pthread_mutex_unlock(&server->lock);
 }
 

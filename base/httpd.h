@@ -34,18 +34,18 @@ struct dt_http_req;
 typedef void (*dt_http_handler_f)(void *arg, struct dt_http_req *req);
 
 struct dt_httpd_opts {
-    const char *name;             /* for log lines: "mirror", "admin"; borrowed, static */
-    struct dt_addr addr;          /* where to listen */
-    struct dt_tls *tls;           /* NULL = plain; borrowed until stop */
+    const char *name;    /* for log lines: "mirror", "admin"; borrowed, static */
+    struct dt_addr addr; /* where to listen */
+    struct dt_tls *tls;  /* NULL = plain; borrowed until stop */
     dt_http_handler_f handler;
     void *arg;
-    struct dt_pool *pool;         /* for cold reads; borrowed */
-    uint64_t idle_timeout_ms;     /* keep-alive, header and body read; default 120 s: Go clients drop
-                                     at 30 or 90 s, and whoever closes first costs a race */
-    uint64_t send_stall_ms;       /* default 60 s */
-    size_t max_header_bytes;      /* default 64 KiB -> 431 */
-    size_t max_body_bytes;        /* default 64 KiB -> 413 */
-    unsigned max_connections;     /* default 4096; more wait in the kernel's queue */
+    struct dt_pool *pool;     /* for cold reads; borrowed */
+    uint64_t idle_timeout_ms; /* keep-alive, header and body read; default 120 s: Go clients drop
+                                 at 30 or 90 s, and whoever closes first costs a race */
+    uint64_t send_stall_ms;   /* default 60 s */
+    size_t max_header_bytes;  /* default 64 KiB -> 431 */
+    size_t max_body_bytes;    /* default 64 KiB -> 413 */
+    unsigned max_connections; /* default 4096; more wait in the kernel's queue */
 };
 
 /* Opens one listening socket shared by all loops. Errors: DT_EIO (with the address), DT_EINVAL. */
@@ -62,20 +62,29 @@ void dt_httpd_free(struct dt_httpd **);
 
 /* ---- the request; strings are borrowed until on_end ---- */
 
-enum dt_http_method { DT_GET, DT_HEAD, DT_POST, DT_PUT, DT_PATCH, DT_DELETE, DT_OPTIONS, DT_CONNECT };
+enum dt_http_method {
+    DT_GET,
+    DT_HEAD,
+    DT_POST,
+    DT_PUT,
+    DT_PATCH,
+    DT_DELETE,
+    DT_OPTIONS,
+    DT_CONNECT
+};
 
 enum dt_http_method dt_http_method(const struct dt_http_req *);
 const char *dt_http_method_name(const struct dt_http_req *);
 /* The raw request target: "/v2/...?ns=..." or absolute-form; never decoded, never normalised. */
 const char *dt_http_target(const struct dt_http_req *);
-const char *dt_http_host(const struct dt_http_req *);   /* Host header, or the absolute-form's host */
+const char *dt_http_host(const struct dt_http_req *); /* Host header, or the absolute-form's host */
 /* Repeated fields are joined with ", " (RFC 9110 5.3). NULL when absent. Name in lower case. */
 const char *dt_http_header(struct dt_http_req *, const char *lower_name);
 /* Every field in order, names in lower case; returns false at the end. For pass-through. Host,
  * Content-Length, Transfer-Encoding, Expect and Upgrade are the server's business: not listed. */
 bool dt_http_header_at(struct dt_http_req *, size_t index, struct dt_header *out);
 const void *dt_http_body(const struct dt_http_req *, size_t *len);
-const char *dt_http_peer(const struct dt_http_req *);   /* "127.0.0.1:51234" or "unix" */
+const char *dt_http_peer(const struct dt_http_req *); /* "127.0.0.1:51234" or "unix" */
 bool dt_http_is_tls(const struct dt_http_req *);
 struct dt_loop *dt_http_loop(const struct dt_http_req *);
 
@@ -89,15 +98,15 @@ enum dt_http_end {
 };
 struct dt_http_summary {
     enum dt_http_end end;
-    int status;            /* 0 = nothing was sent */
-    uint64_t body_bytes;   /* handed to the kernel */
+    int status;             /* 0 = nothing was sent */
+    uint64_t body_bytes;    /* handed to the kernel */
     uint64_t first_byte_us; /* from parsed request to first response byte; 0 = none */
     uint64_t total_us;
 };
 /* Must be set by the handler before it returns. Runs on the request's loop. Write the access log
  * and free the handler's own state here. Must not call back into the request. */
-void dt_http_on_end(struct dt_http_req *,
-                    void (*on_end)(void *arg, const struct dt_http_summary *), void *arg);
+void dt_http_on_end(struct dt_http_req *, void (*on_end)(void *arg, const struct dt_http_summary *),
+                    void *arg);
 
 /* Adds a response header (copied). Only before the reply. CR, LF and NUL are refused by assert:
  * whoever forwards a stranger's value checks it with dt_http_value_is_clean() first. Framing and
@@ -115,10 +124,10 @@ void dt_http_reply_head(struct dt_http_req *, int status, uint64_t content_lengt
 
 /* What a body can give now. Either memory or a piece of a file. */
 struct dt_http_span {
-    const void *mem;  /* valid until the next call of next() or end(); NULL = file */
-    int fd;           /* borrowed until end(); one number means one file for the whole body */
+    const void *mem; /* valid until the next call of next() or end(); NULL = file */
+    int fd;          /* borrowed until end(); one number means one file for the whole body */
     uint64_t off;
-    size_t len;       /* > 0 */
+    size_t len; /* > 0 */
 };
 enum dt_http_next { DT_HTTP_SPAN, DT_HTTP_WAIT, DT_HTTP_EOF, DT_HTTP_FAIL };
 

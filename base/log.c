@@ -78,7 +78,7 @@ static uint64_t clock_ms(clockid_t clock)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* ---- the writer's side ---------------------------------------------------------------------- */
+/* ---- the writer's side ---- */
 
 /* At most PIPE_BUF bytes: one chunk that poll() can vouch for. Gives up on errors (nobody is left
  * to tell) and when `stop_deadline_ms` has passed. */
@@ -241,8 +241,7 @@ void dt_log_flush(void)
     until.tv_sec++;
     if (pthread_mutex_timedlock(&lock, &until) != 0)
         return;
-    /* What the writer holds comes before what is queued. If it is stuck, or is us, time runs out.
-     */
+    /* What the writer holds comes before what is queued; if it is stuck, or us, time runs out. */
     int rc = 0;
     while (is_writing && rc == 0)
         rc = pthread_cond_timedwait(&idle, &lock, &until);
@@ -250,7 +249,7 @@ void dt_log_flush(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* ---- the caller's side ---------------------------------------------------------------------- */
+/* ---- the caller's side ---- */
 
 void dt_log_set_level(enum dt_log_level level)
 {

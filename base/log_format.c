@@ -95,8 +95,7 @@ void dt_log_format_kv(struct dt_text *out, const struct log_event *event)
     dt_text_add(out, "\n");
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------
- */
+/* ---- JSON ---- */
 
 static int hex_value(char c)
 {

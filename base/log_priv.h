@@ -9,9 +9,8 @@
 #include "base/text.h"
 
 #define LOG_QUEUE_MAX 4096
-#define LOG_LINE_MAX                                                                               \
-    4096 /* with the newline; PIPE_BUF, so that lines of two writers do not mix                    \
-          */
+/* With the newline; PIPE_BUF, so that lines of two writers do not mix. */
+#define LOG_LINE_MAX 4096
 
 struct log_event {
     const char *time;

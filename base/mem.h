@@ -2,7 +2,8 @@
  * base/mem.h - memory does not fail.
  *
  * Every allocation of the project goes through here; running out is fatal, loudly. What a stranger
- * can make us allocate is bounded where his bytes are read, against a named limit.
+ * can make us allocate is bounded where his bytes are read, against a named limit. Beside it stand
+ * the units memory is counted in, and the same courtesy for descriptors. Any thread.
  */
 #ifndef DARTER_BASE_MEM_H
 #define DARTER_BASE_MEM_H

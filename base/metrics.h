@@ -18,10 +18,10 @@ enum dt_metric_kind { DT_COUNTER, DT_GAUGE, DT_HISTOGRAM };
 #define DT_METRIC_BUCKETS_MAX 16
 struct dt_metric {
     const char *name;
-    const char *labels; /* "source=\"disk\"" or NULL; static. Same name, other labels: own variable */
+    const char *labels; /* "source=\"disk\"" or NULL; other labels are another variable */
     const char *help;
     enum dt_metric_kind kind;
-    const double *bounds; /* HISTOGRAM: upper bounds, ascending, ended by 0 */
+    const double *bounds;  /* HISTOGRAM: upper bounds, ascending, ended by 0 */
     _Atomic int64_t value; /* COUNTER, GAUGE; HISTOGRAM: sum in microunits */
     _Atomic int64_t buckets[DT_METRIC_BUCKETS_MAX + 1];
     _Atomic int is_registered;
@@ -29,11 +29,11 @@ struct dt_metric {
 };
 
 #define DT_DEFINE_COUNTER(var, metric_name, metric_labels, metric_help)                            \
-    struct dt_metric var = {.name = metric_name, .labels = metric_labels, .help = metric_help,     \
-                            .kind = DT_COUNTER}
+    struct dt_metric var = {                                                                       \
+        .name = metric_name, .labels = metric_labels, .help = metric_help, .kind = DT_COUNTER}
 #define DT_DEFINE_GAUGE(var, metric_name, metric_labels, metric_help)                              \
-    struct dt_metric var = {.name = metric_name, .labels = metric_labels, .help = metric_help,     \
-                            .kind = DT_GAUGE}
+    struct dt_metric var = {                                                                       \
+        .name = metric_name, .labels = metric_labels, .help = metric_help, .kind = DT_GAUGE}
 
 /* Makes a metric show up (as 0) before its first event. */
 void dt_metric_register(struct dt_metric *);

@@ -23,7 +23,7 @@ void dt_text_add(struct dt_text *, const char *text);
 void dt_text_add_len(struct dt_text *, const void *bytes, size_t len);
 void dt_text_addf(struct dt_text *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 const char *dt_text_str(const struct dt_text *); /* "" when empty; borrowed */
-char *dt_text_take(struct dt_text *);            /* the string is the caller's; buffer is {0} again */
+char *dt_text_take(struct dt_text *); /* the string is the caller's; buffer is {0} again */
 
 /* snprintf() that says whether all of it fitted. */
 bool dt_text_print(char *out, size_t out_size, const char *fmt, ...)

@@ -45,8 +45,7 @@ static const struct unit duration_units[] = {
     {"h", 3600 * 1000, true}, {"d", 86400 * 1000, true}, {NULL, 0, false},
 };
 
-/* "12", "1.5": whole part, and the fraction as fraction / scale. Returns where it ended, or NULL.
- */
+/* "12", "1.5": whole part, and fraction / scale. Returns where it ended, or NULL. */
 static const char *number_read(uint64_t *whole, uint64_t *fraction, uint64_t *scale,
                                const char *text)
 {

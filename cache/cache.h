@@ -6,7 +6,8 @@
  *
  * The LMDB index is the truth; piece bytes lie in files beside it, named by digest. Order of writes
  * (docs/internals/cache.md): bytes and fdatasync first, then the index says so. After kill -9 or
- * power loss a blob is either verified or fetched again; partial blobs resume from committed pieces.
+ * power loss a blob is either verified or fetched again; partial blobs resume from committed
+ * pieces.
  *
  * Threads: every function may be called on any thread unless it says otherwise. Look-ups copy out
  * and never wait for the disk's writer. Changes to the index are queued to one index writer that
@@ -19,9 +20,9 @@
  * DT_ENOSPACE. The index's own pages are not counted (about 300 bytes for a blob).
  *
  * Health: a cache that cannot be used (unwritable, full disk, made by a newer version) still opens,
- * with `is_usable` false in cache_usage() and the reason: callers stream through and say so. Look-ups
- * are then DT_ENOTFOUND, changes DT_EUNAVAILABLE. A disk that fills up while running fails the writers
- * it concerns; reads go on, and writers are let in again as soon as there is space.
+ * with `is_usable` false in cache_usage() and the reason: callers stream through and say so.
+ * Look-ups are then DT_ENOTFOUND, changes DT_EUNAVAILABLE. A disk that fills up while running fails
+ * the writers it concerns; reads go on, and writers are let in again as soon as there is space.
  */
 #ifndef DARTER_CACHE_CACHE_H
 #define DARTER_CACHE_CACHE_H
@@ -37,21 +38,21 @@
 struct cache;
 
 struct cache_opts {
-    const char *dir;             /* copied; created (0700) when missing */
-    uint64_t max_bytes;          /* quota of our own files; 0 = DT_EINVAL */
-    uint64_t min_free_bytes;     /* keep that much of the file system free for others */
-    struct dt_pool *pool;        /* borrowed; for fsync, hashing, unlink */
-    uint64_t flush_interval_ms;  /* how long finished pieces may wait for their commit; 0 = 250 */
-    uint64_t flush_bytes;        /* ... or how many bytes; 0 = 64 MiB */
+    const char *dir;            /* copied; created (0700) when missing */
+    uint64_t max_bytes;         /* quota of our own files; 0 = DT_EINVAL */
+    uint64_t min_free_bytes;    /* keep that much of the file system free for others */
+    struct dt_pool *pool;       /* borrowed; for fsync, hashing, unlink */
+    uint64_t flush_interval_ms; /* how long finished pieces may wait for their commit; 0 = 250 */
+    uint64_t flush_bytes;       /* ... or how many bytes; 0 = 64 MiB */
 };
 
 /* Opens or creates; never scans the files (1 million blobs: well below a second): what a crash left
  * behind is swept by a background job. A second process on the same directory: DT_ECONFLICT.
  * An unusable directory is not an error: see `is_usable`. */
 int cache_open(struct cache **out, const struct cache_opts *, struct dt_err *err);
-/* The first half of closing, while pool and loops still run: ends the background work and waits until
- * writers that were given up have let go of their files. What lives on loops may still ask for small
- * things until cache_close(). Blocks; from main only. */
+/* The first half of closing, while pool and loops still run: ends the background work and waits
+ * until writers that were given up have let go of their files. What lives on loops may still ask
+ * for small things until cache_close(). Blocks; from main only. */
 void cache_quiesce(struct cache *);
 /* Every reader and writer must be closed. Commits what is queued. Blocks; from main only, while the
  * pool still runs; the loops too, unless cache_quiesce() came before they stopped. */
@@ -66,14 +67,14 @@ enum cache_state { CACHE_ABSENT, CACHE_PARTIAL, CACHE_SEALED };
 struct cache_entry {
     struct dt_digest digest;
     enum cache_state state;
-    bool is_object;         /* inline manifest or small object */
+    bool is_object; /* inline manifest or small object */
     bool is_pinned;
     uint64_t size;          /* bytes of the whole */
     uint64_t present_bytes; /* committed; == size when SEALED */
     uint32_t piece_size, n_pieces, n_present_pieces;
     uint64_t created_ms, used_ms, verified_ms; /* wall clock */
-    uint64_t hits;          /* times it was opened for reading, or got */
-    char media_type[128];   /* objects; "" else */
+    uint64_t hits;                             /* times it was opened for reading, or got */
+    char media_type[128];                      /* objects; "" else */
 };
 /* 0, or DT_ENOTFOUND. */
 int cache_stat(struct cache_entry *out, struct cache *, const struct dt_digest *, struct dt_err *);
@@ -81,9 +82,9 @@ int cache_stat(struct cache_entry *out, struct cache *, const struct dt_digest *
 /* One page of entries in digest order, after `after` (NULL = from the start). `filter` is a
  * registry-side question answered from the index. *out is the caller's: free(). */
 struct cache_filter {
-    int state;              /* enum cache_state, or -1 = any */
-    int pinned;             /* 1, 0, or -1 */
-    const char *upstream;   /* linked to this upstream / repository; NULL = any */
+    int state;            /* enum cache_state, or -1 = any */
+    int pinned;           /* 1, 0, or -1 */
+    const char *upstream; /* linked to this upstream / repository; NULL = any */
     const char *repository;
 };
 #define CACHE_LIST_MAX 10000 /* entries of one page; more is cut to that */
@@ -127,9 +128,9 @@ int cache_object_put(struct cache *, const struct dt_digest *, const char *media
 
 struct cache_tag {
     struct dt_digest digest;
-    uint64_t size;         /* of the manifest */
+    uint64_t size; /* of the manifest */
     char media_type[128];
-    uint64_t checked_ms;   /* wall clock of upstream's last answer */
+    uint64_t checked_ms; /* wall clock of upstream's last answer */
 };
 int cache_tag_get(struct cache_tag *out, struct cache *, const char *upstream,
                   const char *repository, const char *tag, struct dt_err *);
@@ -140,8 +141,8 @@ void cache_tag_drop(struct cache *, const char *upstream, const char *repository
 /* ---- links: "this digest belongs to that repository" (permission is per repository) ---- */
 
 struct cache_link {
-    uint64_t size;       /* from the manifest's descriptor; UINT64_MAX = unknown */
-    uint64_t proved_ms;  /* when upstream or a manifest of that repository said so */
+    uint64_t size;      /* from the manifest's descriptor; UINT64_MAX = unknown */
+    uint64_t proved_ms; /* when upstream or a manifest of that repository said so */
 };
 int cache_link_get(struct cache_link *out, struct cache *, const struct dt_digest *,
                    const char *upstream, const char *repository, struct dt_err *);
@@ -169,13 +170,13 @@ void cache_note_put(struct cache *, const char *key, const char *value);
 
 struct cache_usage {
     bool is_usable;
-    bool is_full;            /* the disk refused bytes a moment ago: reads go on, writers are refused
-                                until the next try some seconds later */
-    char reason[160];        /* when not usable, or full: what is wrong and what to do */
+    bool is_full;     /* the disk refused bytes a moment ago: reads go on, writers are refused
+                         until the next try some seconds later */
+    char reason[160]; /* when not usable, or full: what is wrong and what to do */
     uint64_t max_bytes, min_free_bytes;
-    uint64_t used_bytes;     /* byte-exact: reserved files + objects */
+    uint64_t used_bytes; /* byte-exact: reserved files + objects */
     uint64_t pinned_bytes;
-    uint64_t free_bytes;     /* of the file system */
+    uint64_t free_bytes; /* of the file system */
     uint64_t n_sealed, n_partial, n_objects, n_tags, n_links;
     uint64_t hits, misses, evictions, evicted_bytes; /* since start */
     uint64_t scrub_checked, scrub_bad;               /* since start */

@@ -48,13 +48,13 @@ struct cache_blob {
     unsigned magic;
     struct dt_digest digest; /* key */
     uint64_t size;
-    _Atomic int fd;             /* -1 until the file is open; closed with the last reference */
-    _Atomic bool is_verified;   /* every byte may be read */
-    _Atomic bool is_flushing;   /* pieces are on their way to the disk and into the index */
-    _Atomic int sync_errno;     /* fdatasync failed: what was written may be lost */
-    bool has_record;            /* index writer's thread, or before it knows the blob */
-    enum blob_state state;      /* all below: cache->lock */
-    unsigned n_refs;            /* readers, the writer, background jobs */
+    _Atomic int fd;           /* -1 until the file is open; closed with the last reference */
+    _Atomic bool is_verified; /* every byte may be read */
+    _Atomic bool is_flushing; /* pieces are on their way to the disk and into the index */
+    _Atomic int sync_errno;   /* fdatasync failed: what was written may be lost */
+    bool has_record;          /* index writer's thread, or before it knows the blob */
+    enum blob_state state;    /* all below: cache->lock */
+    unsigned n_refs;          /* readers, the writer, background jobs */
     bool is_in_table;
     bool is_pinned;
     bool is_held;               /* counted in room.held_bytes */
@@ -237,7 +237,5 @@ void cache_age_out(struct cache *, uint64_t now_ms);
 bool cache_scrub_one(struct cache *, const struct dt_digest *, uint64_t rate_bytes);
 /* rebuild.c: a fresh index from the files that are there. */
 int cache_rebuild(struct cache *, const char *why, struct dt_err *err);
-
-
 
 #endif

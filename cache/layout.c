@@ -1,13 +1,14 @@
 /*
  * cache/layout.c - names in the cache's directory.
  *
- *   DIR/lock                            held (flock) by the process that uses the cache
- *   DIR/version                         "1\n"; a larger number was written by a newer program
- *   DIR/running                         there while a process has the cache open: after a crash,
- * too DIR/index/                          LMDB DIR/blobs/sha256/ab/<hex>           sealed:
- * complete, verified, durable DIR/blobs/sha256/ab/<hex>.part      being filled, or waiting to be
- * resumed
+ *   DIR/lock                         held (flock) by the process that uses the cache
+ *   DIR/version                      "1\n"; a larger number was written by a newer program
+ *   DIR/running                      while a process has the cache open, and after a crash
+ *   DIR/index/                       LMDB
+ *   DIR/blobs/sha256/ab/<hex>        sealed: complete, verified, durable
+ *   DIR/blobs/sha256/ab/<hex>.part   being filled, or waiting to be resumed
  *
+ * Threads: any; two that touch the same name have agreed on it in the table of open blobs.
  * A new kind of file: a row here, and the sweep (sweep.c) must know it.
  */
 #include "cache/cache_priv.h"

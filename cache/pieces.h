@@ -24,7 +24,7 @@ struct cache_pieces {
     uint32_t n;          /* pieces; 0 only for an empty blob */
     uint32_t n_complete;
     uint64_t filled_bytes; /* sum of filled[] */
-    uint32_t *filled;    /* owned; bytes here, per piece, from its start */
+    uint32_t *filled;      /* owned; bytes here, per piece, from its start */
 };
 
 /* The piece size that gives 64 to 256 pieces, within MIN..MAX. */

@@ -28,15 +28,14 @@ bool cache_reader_is_sealed(const struct cache_reader *);
 int cache_reader_fd(const struct cache_reader *);
 
 /* Bytes readable from `off` now: > 0; 0 = not yet; negative: the writer gave up or the blob proved
- * wrong (DT_EMISMATCH, DT_EUNAVAILABLE, ...): nothing more will come, err says why. */
-/* At and beyond the end: 0. An empty blob is complete when cache_reader_is_sealed(). */
+ * wrong (DT_EMISMATCH, DT_EUNAVAILABLE, ...): nothing more will come, err says why. At and beyond
+ * the end: 0. An empty blob is complete when cache_reader_is_sealed(). */
 int64_t cache_reader_available(struct cache_reader *, uint64_t off, struct dt_err *);
 
 /* Asks for one call of fn(arg) on `loop` when cache_reader_available(off) may no longer be 0. Never
  * from inside this call. One wait at a time; waiting again replaces the old. The call may come
  * although nothing changed: ask again. A wait at or beyond the end is for the verdict (sealed, or
- * failed). Close cancels; no call comes after close when both run on
- * `loop`. */
+ * failed). Close cancels; no call comes after close when both run on `loop`. */
 void cache_reader_wait(struct cache_reader *, uint64_t off, struct dt_loop *loop, dt_loop_f fn,
                        void *arg);
 

@@ -171,8 +171,8 @@ static void discard_after(struct index_change *change, const struct dt_err *err)
     struct cache *cache = discard->cache;
     struct cache_blob *blob = discard->blob;
     cache_layout_unlink(cache, &blob->digest, true);
-    cache_layout_unlink(cache, &blob->digest,
-                        false); /* its seal may have failed after the rename */
+    /* Also the final name: its seal may have failed after the rename. */
+    cache_layout_unlink(cache, &blob->digest, false);
     pthread_mutex_lock(&cache->lock);
     /* A record that could not be removed still counts its bytes; whoever removes it gives them
      * back. */

@@ -1,11 +1,12 @@
 /*
  * cache/store_priv.h - the part of a writer that touches the disk: on its strand.
  *
- *   start -> (write | work)* -> finish | close
+ *   start -> (write | work | flush)* -> finish | keep
  *
  * `work` is what the strand does besides writing: re-checking committed pieces of an earlier run,
  * and hashing what was written out of order. It comes in slices between writes, so that neither
- * holds up the other. Everything in the struct belongs to the strand unless it says otherwise.
+ * holds up the other. Everything in the struct belongs to the strand unless it says otherwise;
+ * until the strand has its first job, the writer's loop may set what the strand will find.
  */
 #ifndef DARTER_CACHE_STORE_PRIV_H
 #define DARTER_CACHE_STORE_PRIV_H
@@ -20,12 +21,12 @@ struct store {
 
     struct dt_hasher *hasher; /* owned; has seen [0, hashed_bytes) */
     uint64_t hashed_bytes;
-    uint32_t *crc;          /* owned; running, per piece */
-    bool *is_committed;     /* owned; given to the index */
-    uint64_t dirty_bytes;   /* in complete pieces not yet given to the index */
-    bool is_resumed;        /* the index knew a part of it when the writer opened */
-    bool is_flushed;        /* pieces of this run were given to the index */
-    bool is_reserved;       /* room counts its bytes; the file system does not yet */
+    uint32_t *crc;        /* owned; running, per piece */
+    bool *is_committed;   /* owned; given to the index */
+    uint64_t dirty_bytes; /* in complete pieces not yet given to the index */
+    bool is_resumed;      /* the index knew a part of it when the writer opened */
+    bool is_flushed;      /* pieces of this run were given to the index */
+    bool is_reserved;     /* room counts its bytes; the file system does not yet */
 
     struct index_pieces resume; /* owned; what the index promised; checked piece by piece */
     uint32_t resume_at;

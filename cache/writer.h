@@ -18,8 +18,8 @@
 struct cache_writer;
 
 struct cache_writer_ops {
-    /* Bytes given to cache_writer_write() are in the file; `in_flight` = bytes still queued. Sources
-     * that were paused may go on. */
+    /* Bytes given to cache_writer_write() are in the file; `in_flight` = bytes still queued.
+     * Sources that were paused may go on. */
     void (*on_written)(void *arg, uint64_t in_flight);
     /* The file system or quota failed under us: DT_ENOSPACE or DT_EIO, once. Readers have been
      * failed. The owner aborts or drops. */
@@ -37,10 +37,10 @@ struct cache_writer_ops {
  * checksums before readers see them. One that proves bad is missing again in cache_writer_pieces(),
  * and on_written() comes to say so.
  *
- * Errors: DT_ECONFLICT (has a writer, or is here already), DT_EBUSY (the same blob is being put away
- * or removed right now: try again in some milliseconds), DT_ENOSPACE (evicting all that may go would
- * not make room, or the disk was full a moment ago), DT_ETOOBIG, DT_EIO, DT_EUNAVAILABLE (cache is
- * not usable). On `loop` only. */
+ * Errors: DT_ECONFLICT (has a writer, or is here already), DT_EBUSY (the same blob is being put
+ * away or removed right now: try again in some milliseconds), DT_ENOSPACE (evicting all that may go
+ * would not make room, or the disk was full a moment ago), DT_ETOOBIG, DT_EIO, DT_EUNAVAILABLE
+ * (cache is not usable). On `loop` only. */
 int cache_writer_open(struct cache_writer **out, struct cache *, const struct dt_digest *,
                       uint64_t size, struct dt_loop *loop, const struct cache_writer_ops *,
                       void *arg, struct dt_err *);
