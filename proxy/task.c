@@ -145,7 +145,7 @@ static void end_task(struct proxy_task *task)
 {
     DT_ASSERT(!task->is_ending);
     task->is_ending = true;
-    task_fill_stop(task);
+    task_streams_stop(task);
     dt_timer_clear(&task->tick);
     while (task->tickets != NULL)
         unlink_ticket(task->tickets);
@@ -167,17 +167,17 @@ void task_fail(struct proxy_task *task, const struct dt_err *err)
                     : 0ull,
                 task->size == UINT64_MAX ? -1ll : (long long)task->size, dt_code_name(err->code),
                 DT_LOG_Q(err->msg));
-    task_fill_stop(task);
+    task_streams_stop(task);
     if (task->writer != NULL)
         cache_writer_abort(&task->writer, err); /* what is committed stays, to be resumed */
-    task_fill_settle(task, 0);
+    task_streams_settle(task, 0);
     tell_all(task, &(struct task_event){.news = TASK_GONE, .err = *err});
     end_task(task);
 }
 
 void task_stream_through(struct proxy_task *task)
 {
-    task_fill_stop(task);
+    task_streams_stop(task);
     tell_all(task, &(struct task_event){.news = TASK_STREAM_THROUGH,
                                         .size = task->size,
                                         .source = current_source(task),
@@ -288,7 +288,7 @@ static void on_attach(void *arg)
     if (is_new)
         task = make_task(proxy, ticket);
     link_ticket(task, ticket);
-    bool has_new_way = task_add_sources(task, ticket);
+    bool has_new_way = task_sources_add(task, ticket);
     if (is_new)
         task_fill_begin(task);
     else if (task->writer != NULL)

@@ -1,6 +1,7 @@
 /*
- * proxy/task_priv.h - the inside of a task, shared by task.c (life, clients), task_fill.c (sources
- * and streams) and task_view.c (what the admin endpoint sees). All on the task's home loop.
+ * proxy/task_priv.h - the inside of a task, shared by task.c (life, clients), task_fill.c (what to
+ * start next, verification), task_source.c (whom to ask), task_stream.c (bytes on their way) and
+ * task_view.c (what the admin endpoint sees). All on the task's home loop.
  */
 #ifndef DARTER_PROXY_TASK_PRIV_H
 #define DARTER_PROXY_TASK_PRIV_H
@@ -11,29 +12,30 @@
 
 #include <uthash.h>
 
-#define TASK_MAGIC         0x7461736bu
-#define TASK_STREAMS_MAX   8
-#define TASK_SOURCES_MAX   32 /* endpoints x ways of different callers */
-#define TASK_CHUNK_BYTES   (256 * 1024u)
-#define TASK_TICK_MS       250u
-#define TASK_RETRY_BASE_MS 250u
-#define TASK_RETRY_MAX_MS  4000u
-#define TASK_GIVE_UP_MS    10000u /* without a byte from anybody */
-#define TASK_PROGRESS_BYTES                                                                        \
-    (64 * 1024u)            /* a stream that gave less before it broke made no progress */
-#define TASK_ATTEMPTS_MAX 4 /* whole-blob attempts after a wrong digest */
-/* Bytes received and not yet written, over all tasks of the process: memory has a limit. */
+#define TASK_MAGIC           0x7461736bu
+#define TASK_STREAMS_MAX     8
+#define TASK_SOURCES_MAX     32 /* endpoints x ways of different callers */
+#define TASK_CHUNK_BYTES     (256 * 1024u)
+#define TASK_TICK_MS         250u
+#define TASK_RETRY_BASE_MS   250u
+#define TASK_RETRY_DOUBLINGS 4u     /* a source that fails again waits 4 s at most */
+#define TASK_GIVE_UP_MS      10000u /* without a byte from anybody */
+/* A stream that gave less before it broke made no progress. */
+#define TASK_PROGRESS_BYTES (64 * 1024u)
+#define TASK_ATTEMPTS_MAX   4 /* whole-blob attempts after a wrong digest */
+/* Bytes received and not yet written, over all tasks of the process: memory has a limit. Each task
+ * may have the smaller figure whatever the others do. */
 #define TASK_IN_FLIGHT_ALL (64 * 1024 * 1024ull)
-#define TASK_IN_FLIGHT_MIN (512 * 1024ull) /* each task may have that much whatever the others do  \
-                                            */
+#define TASK_IN_FLIGHT_MIN (512 * 1024ull)
 
 struct task_stream {
     struct proxy_task *task;
     struct source *source;      /* NULL = this slot is free */
     struct source_fetch *fetch; /* owned; NULL once it ended */
-    uint64_t start, pos,
-        end;            /* began at, next byte, stops at (UINT64_MAX until the size is known) */
-    char *chunk;        /* owned: bytes [pos - chunk_len, pos), not yet given to the writer */
+    uint64_t start;             /* where it began */
+    uint64_t pos;               /* next byte to come */
+    uint64_t end;               /* where it stops; UINT64_MAX until the size is known */
+    char *chunk; /* owned: bytes [pos - chunk_len, pos), not yet given to the writer */
     size_t chunk_len, chunk_capacity;
     bool is_paused, is_tail_told;
     uint64_t window_began_ms, window_bytes; /* for the slow-source rule */
@@ -86,8 +88,9 @@ struct proxy_task {
     struct dt_timer tick;
     bool is_step_scheduled, is_flush_scheduled, is_ending;
     uint64_t started_wall_ms, progress_ms; /* progress: monotonic */
-    uint64_t total_bytes;                  /* received in this attempt */
-    uint64_t rate_began_ms, rate_bytes, rate_bytes_s, rate_before;
+    uint64_t rate_began_ms, rate_bytes;    /* the window that is being measured */
+    uint64_t rate_bytes_s;                 /* of the last full window */
+    uint64_t rate_before;                  /* the same, when the last stream was added */
 };
 
 /* task.c */
@@ -102,8 +105,24 @@ struct proxy_task *task_table_first(struct proxy_tasks *, unsigned loop_index);
 void task_fill_begin(struct proxy_task *);
 void task_fill_step(struct proxy_task *);
 void task_fill_tick(struct proxy_task *);
-void task_fill_stop(struct proxy_task *);                       /* cancels every stream */
-void task_fill_settle(struct proxy_task *, uint64_t in_flight); /* that much is still queued */
-bool task_add_sources(struct proxy_task *, const struct task_ticket *); /* false: nothing new */
+
+/* task_source.c */
+bool task_sources_add(struct proxy_task *, const struct task_ticket *); /* false: nothing new */
+/* For the planner: one row for each source, in the order of task->sources. */
+void task_sources_list(struct proxy_task *, struct plan_source *out);
+size_t task_sources_count_ready(struct proxy_task *, const struct source *except);
+void task_source_note_failure(struct proxy_task *, struct source *, const struct dt_err *,
+                              uint64_t delivered_bytes);
+void task_sources_forgive(struct proxy_task *); /* asks them all again, at once */
+void task_sources_blame(struct proxy_task *);   /* the whole digest was wrong */
+
+/* task_stream.c */
+/* Opens task->writer. Where the cache cannot take the blob it stays NULL and task->err says why:
+ * DT_EBUSY will pass, anything else means streaming through. */
+void task_writer_open(struct proxy_task *, uint64_t size);
+void task_stream_start(struct proxy_task *, const struct plan_choice *);
+void task_stream_stop(struct task_stream *); /* harmless on a free slot */
+void task_streams_stop(struct proxy_task *);
+void task_streams_settle(struct proxy_task *, uint64_t in_flight); /* that much is still queued */
 
 #endif
