@@ -51,18 +51,6 @@ struct proxy_ask {
     uint64_t retry_after_ms;
 };
 
-static void wipe(char **secret)
-{
-    if (*secret != NULL)
-        explicit_bzero(*secret, strlen(*secret));
-    dt_free(secret);
-}
-
-static char *copy(const char *text)
-{
-    return text != NULL ? dt_strdup(text) : NULL;
-}
-
 static void ask_free(struct proxy_ask *ask)
 {
     /* What the options carry is const to users; here the copies are ours. */
@@ -74,8 +62,8 @@ static void ask_free(struct proxy_ask *ask)
     dt_timer_clear(&ask->start);
     dt_fetch_cancel(&ask->fetch);
     reg_tokens_cancel(&ask->token);
-    wipe(&ask->account);
-    wipe(&authorization);
+    dt_free_secret(&ask->account);
+    dt_free_secret(&authorization);
     free(path);
     free(repository);
     free(accept);
@@ -179,7 +167,7 @@ static bool ask_gets_token(struct proxy_ask *ask, struct dt_fetch *fetch)
     scope = ask_scope(ask);
     if (ask->account != NULL)
         reg_tokens_forget(tokens, scope);
-    wipe(&ask->account);
+    dt_free_secret(&ask->account);
     ask->is_second_try = true;
     ask->fetch = NULL;
     ask->token = reg_tokens_get(tokens, &challenge, scope, on_token, ask);
@@ -314,9 +302,11 @@ static const struct dt_fetch_ops fetch_ops = {
 
 /* ---- sending ---- */
 
-/* What this endpoint may take of the time that is left. */
+/* What this endpoint may take of the time that is left: its share, and while another one stands
+ * ready no more than a client's patience has room for. */
 static uint64_t ask_share_ms(const struct proxy_ask *ask, uint64_t left_ms)
 {
+    uint64_t patience_ms = ask->opts.proxy->options->head_deadline_ms / 5;
     const struct reg_upstream *upstream = ask->opts.upstream;
     uint64_t now_ms = dt_loop_now_ms(ask->loop);
     unsigned n = 1;
@@ -325,7 +315,10 @@ static uint64_t ask_share_ms(const struct proxy_ask *ask, uint64_t left_ms)
         if (!(ask->tried_mask & 1U << i) &&
             reg_endpoint_breaker(&upstream->endpoints[i], now_ms) == REG_BREAKER_CLOSED)
             n++;
-    return left_ms / n > 0 ? left_ms / n : 1;
+    uint64_t share_ms = left_ms / n;
+    if (n > 1 && share_ms > patience_ms)
+        share_ms = patience_ms;
+    return share_ms > 0 ? share_ms : 1;
 }
 
 static const char *ask_authorization(struct proxy_ask *ask)
@@ -340,7 +333,7 @@ static const char *ask_authorization(struct proxy_ask *ask)
         peeked = scope != NULL
                      ? reg_tokens_peek(proxy_account_tokens(ask->opts.proxy, ask->endpoint), scope)
                      : NULL;
-        ask->account = copy(peeked);
+        ask->account = dt_strdup(peeked);
         free(scope);
     }
     return ask->account;
@@ -398,7 +391,7 @@ static void ask_next(struct proxy_ask *ask)
     int index = -1;
 
     dt_text_clear(&ask->body);
-    wipe(&ask->account);
+    dt_free_secret(&ask->account);
     ask->is_second_try = false;
     if (now_ms < ask->deadline_ms)
         index = reg_upstream_pick(upstream, ask->tried_mask, now_ms);
@@ -430,10 +423,10 @@ struct proxy_ask *proxy_ask_start(const struct proxy_ask_opts *opts, proxy_ask_f
     ask->loop = dt_loop_current();
     DT_ASSERT(ask->loop != NULL);
     ask->opts = *opts;
-    ask->opts.path = copy(opts->path);
-    ask->opts.repository = copy(opts->repository);
-    ask->opts.accept = copy(opts->accept);
-    ask->opts.authorization = copy(opts->authorization);
+    ask->opts.path = dt_strdup(opts->path);
+    ask->opts.repository = dt_strdup(opts->repository);
+    ask->opts.accept = dt_strdup(opts->accept);
+    ask->opts.authorization = dt_strdup(opts->authorization);
     ask->done = done;
     ask->arg = arg;
     ask->retry_after_ms = RETRY_AFTER_UNKNOWN;

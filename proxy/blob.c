@@ -188,15 +188,21 @@ static uint64_t decisive_byte(const struct proxy_blob *blob)
     return is_small && !blob->streams_unverified && size > 0 ? size - 1 : blob->first;
 }
 
-/* The fill failed before the client saw anything: ask the task again, it may know another way. */
+/* The fill failed before the client saw anything: ask the task again, it may know another way. That
+ * the cache has just let go of the blob is no answer to a client: he would believe it is nowhere.
+ */
 static void retry(struct proxy_blob *blob, const struct dt_err *err)
 {
     cache_reader_close(&blob->reader);
     proxy_task_detach(&blob->ticket);
-    if (blob->n_attached >= BLOB_ATTACH_MAX)
-        fail(blob, err, NULL);
-    else
+    if (blob->n_attached < BLOB_ATTACH_MAX) {
         attach(blob);
+        return;
+    }
+    struct dt_err away = *err;
+    if (away.code == DT_ENOTFOUND)
+        away.code = DT_EUNAVAILABLE;
+    fail(blob, &away, NULL);
 }
 
 static void check_first_bytes(void *arg)
