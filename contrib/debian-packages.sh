@@ -21,8 +21,9 @@ if [ ! -e "$policy" ]; then
 fi
 trap '[ -z "$made_policy" ] || $as_root rm -f "$policy"' EXIT
 log=$(mktemp)
-if ! { $as_root apt-get update && DEBIAN_FRONTEND=noninteractive \
-       $as_root apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+# shellcheck disable=SC2086 # a list of names, to be split
+if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive \
+       apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
     tail -20 "$log" >&2
     echo "could not install:$missing (see $log)" >&2
     exit 1
