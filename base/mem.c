@@ -48,7 +48,7 @@ void *dt_realloc(void *old, size_t size)
 
 char *dt_strdup(const char *text)
 {
-    return dt_strndup(text, strlen(text));
+    return text != NULL ? dt_strndup(text, strlen(text)) : NULL;
 }
 
 char *dt_strndup(const char *text, size_t len)
@@ -69,6 +69,13 @@ char *dt_asprintf(const char *fmt, ...)
     if (len < 0 || text == NULL)
         mem_die(1, strlen(fmt));
     return text;
+}
+
+void dt_free_secret(char **secret)
+{
+    if (*secret != NULL)
+        explicit_bzero(*secret, strlen(*secret)); /* memset() before free() may be left out */
+    dt_free(secret);
 }
 
 void dt_close(int *fd)

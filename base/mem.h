@@ -17,7 +17,7 @@
 /* Zeroed memory; never NULL. Release with free(). n * size is checked for overflow. */
 void *dt_calloc(size_t n, size_t size);
 void *dt_realloc(void *old, size_t size);
-char *dt_strdup(const char *text);
+char *dt_strdup(const char *text); /* NULL stays NULL: what is absent has an absent copy */
 char *dt_strndup(const char *text, size_t len);
 char *dt_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -30,6 +30,9 @@ char *dt_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
         free(*(p));                                                                                \
         *(p) = NULL;                                                                               \
     } while (0)
+
+/* The one way to release a string that holds a secret: wiped, freed, NULL. Harmless on NULL. */
+void dt_free_secret(char **secret);
 
 /* Closes *fd if it is >= 0 and sets it to -1. */
 void dt_close(int *fd);

@@ -91,7 +91,7 @@ static void ping_answer(struct proxy_request *request, int status, const char *c
     }
     (void)dt_err_set(&refusal.err, DT_EUNAUTHORIZED, "%s wants credentials",
                      request->route.upstream->name);
-    refusal.www_authenticate = challenge != NULL ? dt_strdup(challenge) : NULL;
+    refusal.www_authenticate = dt_strdup(challenge);
     proxy_request_refuse(request, &refusal);
     proxy_refusal_fini(&refusal);
 }
@@ -122,7 +122,7 @@ static void ping_remember(struct ping *ping, int status, const char *challenge)
         return;
     ping->status = status;
     free(ping->challenge);
-    ping->challenge = challenge != NULL ? dt_strdup(challenge) : NULL;
+    ping->challenge = dt_strdup(challenge);
     key = note_key(ping);
     value = dt_asprintf("%d %s", status, challenge != NULL ? challenge : "");
     if (strlen(value) < CACHE_NOTE_MAX)

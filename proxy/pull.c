@@ -43,18 +43,11 @@ bool proxy_status_is_failure(int status)
     return status == 429 || status == 408 || status >= 500;
 }
 
-static void wipe(char **secret)
-{
-    if (*secret != NULL)
-        explicit_bzero(*secret, strlen(*secret));
-    dt_free(secret);
-}
-
 static void pull_free(struct proxy_pull *pull)
 {
     pull->magic = 0;
-    wipe(&pull->caller_authorization);
-    wipe(&pull->account_authorization);
+    dt_free_secret(&pull->caller_authorization);
+    dt_free_secret(&pull->account_authorization);
     free(pull->url);
     free(pull->repository);
     free(pull->accept);
@@ -152,7 +145,7 @@ static void ask_for_token(struct proxy_pull *pull)
     struct reg_tokens *tokens = proxy_account_tokens(pull->opts.proxy, pull->opts.endpoint);
     if (pull->account_authorization != NULL) /* the cached one was refused */
         reg_tokens_forget(tokens, scope);
-    wipe(&pull->account_authorization);
+    dt_free_secret(&pull->account_authorization);
     pull->token = reg_tokens_get(tokens, &pull->challenge, scope, on_token, pull);
 }
 
@@ -228,12 +221,7 @@ static void take_cached_token(struct proxy_pull *pull)
     if (cached != NULL)
         pull->account_authorization = dt_strdup(cached);
     /* The caller's header is for upstream's origin; where we have an account, ours is used. */
-    wipe(&pull->caller_authorization);
-}
-
-static char *copy_or_null(const char *text)
-{
-    return text != NULL ? dt_strdup(text) : NULL;
+    dt_free_secret(&pull->caller_authorization);
 }
 
 struct proxy_pull *proxy_pull_start(const struct proxy_pull_opts *opts,
@@ -243,10 +231,10 @@ struct proxy_pull *proxy_pull_start(const struct proxy_pull_opts *opts,
     pull->magic = PULL_MAGIC;
     pull->opts = *opts;
     pull->url = dt_asprintf("%s%s", opts->endpoint->url, opts->path);
-    pull->repository = copy_or_null(opts->repository);
-    pull->caller_authorization = copy_or_null(opts->authorization);
-    pull->accept = copy_or_null(opts->accept);
-    pull->range = copy_or_null(opts->range);
+    pull->repository = dt_strdup(opts->repository);
+    pull->caller_authorization = dt_strdup(opts->authorization);
+    pull->accept = dt_strdup(opts->accept);
+    pull->range = dt_strdup(opts->range);
     pull->ops = ops;
     pull->arg = arg;
     take_cached_token(pull);

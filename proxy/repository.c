@@ -331,9 +331,7 @@ static struct repository_call *call_new(struct proxy *proxy, struct reg_upstream
 
 static void call_free(struct repository_call *call)
 {
-    if (call->authorization != NULL)
-        explicit_bzero(call->authorization, strlen(call->authorization));
-    free(call->authorization);
+    dt_free_secret(&call->authorization);
     free(call->name);
     free(call->accept);
     free(call->cached);
@@ -473,7 +471,7 @@ void proxy_repository_get_manifest(struct proxy *proxy, const struct proxy_manif
     call->loop = dt_loop_current();
     DT_ASSERT(call->loop != NULL);
     call->reference = *wish->reference;
-    call->accept = wish->accept != NULL ? dt_strdup(wish->accept) : NULL;
+    call->accept = dt_strdup(wish->accept);
     call->manifest_done = done;
     call->arg = arg;
     call_send(call);

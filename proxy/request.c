@@ -40,13 +40,6 @@ struct proxy_request *proxy_request_ref(struct proxy_request *request)
     return request;
 }
 
-static void wipe(char **secret)
-{
-    if (*secret != NULL)
-        explicit_bzero(*secret, strlen(*secret));
-    dt_free(secret);
-}
-
 void proxy_request_unref(struct proxy_request **request_ptr)
 {
     struct proxy_request *request = *request_ptr;
@@ -55,7 +48,7 @@ void proxy_request_unref(struct proxy_request **request_ptr)
     if (--request->refs > 0)
         return;
     request->magic = 0;
-    wipe(&request->authorization);
+    dt_free_secret(&request->authorization);
     free(request->accept);
     free(request);
 }
@@ -203,12 +196,6 @@ static void serve(struct proxy_request *request)
     }
 }
 
-static char *copy_header(struct dt_http_req *http, const char *lower_name)
-{
-    const char *value = dt_http_header(http, lower_name);
-    return value != NULL ? dt_strdup(value) : NULL;
-}
-
 static struct proxy_request *request_new(struct proxy *proxy, struct dt_http_req *http)
 {
     struct proxy_request *request = dt_new(struct proxy_request);
@@ -221,8 +208,8 @@ static struct proxy_request *request_new(struct proxy *proxy, struct dt_http_req
     request->began_us = dt_mono_us();
     request->source = -1;
     request->is_head = dt_http_method(http) == DT_HEAD;
-    request->authorization = copy_header(http, "authorization");
-    request->accept = copy_header(http, "accept");
+    request->authorization = dt_strdup(dt_http_header(http, "authorization"));
+    request->accept = dt_strdup(dt_http_header(http, "accept"));
     dt_http_on_end(http, on_end, request);
     return request;
 }

@@ -196,9 +196,7 @@ static void registry_free(struct source **base_ptr)
         return;
     DT_ASSERT(source->magic == REGISTRY_SOURCE_MAGIC && source->base.n_active == 0);
     source->magic = 0;
-    if (source->authorization != NULL)
-        explicit_bzero(source->authorization, strlen(source->authorization));
-    free(source->authorization);
+    dt_free_secret(&source->authorization);
     free(source->repository);
     free(source->path);
     free(source);
@@ -230,6 +228,6 @@ struct source *source_registry_new(struct proxy *proxy, struct reg_upstream *ups
     source->endpoint = endpoint;
     source->repository = dt_strdup(repository);
     source->path = dt_asprintf("/v2/%s/blobs/%s", repository, dt_digest_format(text, digest));
-    source->authorization = authorization != NULL ? dt_strdup(authorization) : NULL;
+    source->authorization = dt_strdup(authorization);
     return &source->base;
 }

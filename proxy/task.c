@@ -313,7 +313,7 @@ struct task_ticket *proxy_task_attach(struct proxy *proxy, const struct dt_diges
     ticket->digest = *digest;
     ticket->upstream = wish->upstream;
     ticket->repository = dt_strdup(wish->repository);
-    ticket->authorization = wish->authorization != NULL ? dt_strdup(wish->authorization) : NULL;
+    ticket->authorization = dt_strdup(wish->authorization);
     ticket->size = wish->size;
     ticket->off = wish->off;
     dt_loop_post(ticket->home, on_attach, ticket);
@@ -327,9 +327,7 @@ static void free_ticket(void *arg)
     struct task_ticket *ticket = arg;
     DT_ASSERT(ticket->magic == TICKET_MAGIC && ticket->task == NULL);
     ticket->magic = 0;
-    if (ticket->authorization != NULL)
-        explicit_bzero(ticket->authorization, strlen(ticket->authorization));
-    free(ticket->authorization);
+    dt_free_secret(&ticket->authorization);
     free(ticket->repository);
     free(ticket);
 }

@@ -13,7 +13,6 @@
 #include "registry-client/base64_priv.h"
 #include "registry-client/host_priv.h"
 #include "registry-client/json_priv.h"
-#include "registry-client/secret_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,9 +25,9 @@
 
 void reg_credentials_fini(struct reg_credentials *credentials)
 {
-    reg_secret_free(&credentials->username);
-    reg_secret_free(&credentials->password);
-    reg_secret_free(&credentials->identity_token);
+    dt_free_secret(&credentials->username);
+    dt_free_secret(&credentials->password);
+    dt_free_secret(&credentials->identity_token);
 }
 
 /* ---- files --------------------------------------------------------------------------------------
@@ -259,7 +258,7 @@ char *reg_credentials_basic(const struct reg_credentials *credentials)
     char *encoded = reg_base64_encode(pair, strlen(pair));
     char *basic = dt_asprintf("Basic %s", encoded);
 
-    reg_secret_free(&pair);
-    reg_secret_free(&encoded);
+    dt_free_secret(&pair);
+    dt_free_secret(&encoded);
     return basic;
 }

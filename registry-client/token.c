@@ -16,7 +16,6 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "registry-client/error.h"
-#include "registry-client/secret_priv.h"
 
 #include <string.h>
 
@@ -83,7 +82,7 @@ struct reg_tokens *reg_tokens_new(struct dt_loop *loop,
 static void request_free(struct reg_token_request *request)
 {
     dt_timer_clear(&request->timer);
-    reg_secret_free(&request->authorization);
+    dt_free_secret(&request->authorization);
     free(request);
 }
 
@@ -120,7 +119,7 @@ static void entry_free(struct token_entry *entry)
     dt_fetch_cancel(&entry->fetch);
     entry_set_hint(entry, "");
     HASH_DELETE(hh, entry->tokens->entries, entry);
-    reg_secret_free(&entry->authorization);
+    dt_free_secret(&entry->authorization);
     free(entry->key);
     free(entry);
 }
@@ -208,7 +207,7 @@ static int check_status(int status, struct dt_err *err)
 static void entry_renew(struct token_entry *entry, const char *token, uint64_t expires_s)
 {
     uint64_t now_ms = dt_loop_now_ms(entry->tokens->loop);
-    reg_secret_free(&entry->authorization);
+    dt_free_secret(&entry->authorization);
     entry->authorization = dt_asprintf("Bearer %s", token);
     entry->renew_ms = now_ms + expires_s * 800; /* 80 % */
     entry->expires_ms = now_ms + expires_s * 1000;
@@ -221,7 +220,7 @@ static void entry_fall_back(struct token_entry *entry, const struct dt_err *err)
     if (dt_code_is_retryable(err->code) && now_ms < entry->expires_ms)
         entry->renew_ms = now_ms + RENEW_AGAIN_MS;
     else
-        reg_secret_free(&entry->authorization);
+        dt_free_secret(&entry->authorization);
 }
 
 static void on_answer(void *arg, const struct dt_err *fetch_err, struct dt_fetch *fetch, int status,
@@ -242,7 +241,7 @@ static void on_answer(void *arg, const struct dt_err *fetch_err, struct dt_fetch
         entry_renew(entry, token, expires_s);
     if (err.code != 0)
         entry_fall_back(entry, &err);
-    reg_secret_free(&token);
+    dt_free_secret(&token);
     entry_settle(entry, &err);
 }
 
@@ -251,7 +250,7 @@ static void add_parameter(struct dt_text *out, char separator, const char *name,
     char *escaped = dt_percent_encode(value);
     if (value[0] != '\0')
         dt_text_addf(out, "%c%s=%s", separator, name, escaped);
-    reg_secret_free(&escaped);
+    dt_free_secret(&escaped);
 }
 
 static int check_realm(const char *realm, struct dt_err *err)
@@ -282,7 +281,7 @@ static int ask_by_get(struct token_entry *entry, const struct reg_challenge *cha
     if (basic != NULL)
         headers[opts->n_headers++] = (struct dt_header){"Authorization", basic};
     int rc = dt_fetch_whole(&entry->fetch, opts, on_answer, entry, err);
-    reg_secret_free(&basic);
+    dt_free_secret(&basic);
     dt_text_fini(&url);
     return rc;
 }
@@ -478,5 +477,5 @@ void reg_tokens_forget(struct reg_tokens *tokens, const char *scope_hint)
     if (entry->fetch == NULL)
         entry_free(entry);
     else
-        reg_secret_free(&entry->authorization); /* a new one is on its way */
+        dt_free_secret(&entry->authorization); /* a new one is on its way */
 }

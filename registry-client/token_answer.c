@@ -6,8 +6,8 @@
  */
 #include "registry-client/token.h"
 
+#include "base/mem.h"
 #include "registry-client/json_priv.h"
-#include "registry-client/secret_priv.h"
 
 #define ANSWER_MAX     (256 * 1024u)
 #define TOKEN_MAX      (32 * 1024u)

@@ -56,9 +56,7 @@ int cli_connect(struct cli *cli, struct dt_err *err)
 
 void cli_fini(struct cli *cli)
 {
-    if (cli->authorization != NULL)
-        explicit_bzero(cli->authorization, strlen(cli->authorization));
-    dt_free(&cli->authorization);
+    dt_free_secret(&cli->authorization);
     dt_free(&cli->words);
 }
 

@@ -69,6 +69,22 @@ static void strndup__stops_at_the_length_or_the_end(void **state)
     free(whole);
 }
 
+static void strdup__of_nothing_is_nothing(void **state)
+{
+    (void)state;
+    assert_null(dt_strdup(NULL));
+}
+
+static void free_secret__is_harmless_twice(void **state)
+{
+    (void)state;
+    char *secret = dt_strdup("Bearer abc");
+    dt_free_secret(&secret);
+    assert_null(secret);
+    dt_free_secret(&secret);
+    assert_null(secret);
+}
+
 static void asprintf__formats(void **state)
 {
     (void)state;
@@ -103,6 +119,8 @@ int main(void)
         cmocka_unit_test(calloc__dies_on_overflow),
         cmocka_unit_test(realloc__keeps_the_content_and_never_frees),
         cmocka_unit_test(strndup__stops_at_the_length_or_the_end),
+        cmocka_unit_test(strdup__of_nothing_is_nothing),
+        cmocka_unit_test(free_secret__is_harmless_twice),
         cmocka_unit_test(asprintf__formats),
         cmocka_unit_test(close__is_harmless_twice),
         cmocka_unit_test(container_of__finds_the_struct),
