@@ -236,7 +236,6 @@ static void finish(struct dt_fetch *fetch, const struct dt_err *err)
 {
     dt_timer_clear(&fetch->deadline);
     fetch_multi_unqueue(fetch);
-    fetch_easy_note_remote(fetch);
     fetch_multi_remove(fetch);
     fetch->phase = FETCH_DONE;
     fetch->ops.on_done(fetch->arg, err);
@@ -252,7 +251,7 @@ static bool go_on_elsewhere(struct dt_fetch *fetch)
     fetch_head_reset(&fetch->head);
     fetch->is_redirect = false;
     fetch->phase = FETCH_WAITING;
-    fetch->curl_msg[0] = fetch->remote[0] = '\0';
+    fetch->curl_msg[0] = '\0';
     deadline_arm(fetch);
     fetch_easy_aim(fetch);
     fetch_multi_add(fetch);
@@ -354,25 +353,4 @@ void dt_fetch_cancel(struct dt_fetch **out)
 const char *dt_fetch_header(struct dt_fetch *fetch, const char *name)
 {
     return fetch_head_get(&fetch->head, name);
-}
-
-bool dt_fetch_header_at(struct dt_fetch *fetch, size_t index, struct dt_header *out)
-{
-    const struct fetch_head *head = &fetch->head;
-
-    if (index >= head->n_fields)
-        return false;
-    out->name = head->bytes.data + head->fields[index].name_at;
-    out->value = head->bytes.data + head->fields[index].value_at;
-    return true;
-}
-
-uint64_t dt_fetch_body_bytes(const struct dt_fetch *fetch)
-{
-    return fetch->body_bytes;
-}
-
-const char *dt_fetch_remote(const struct dt_fetch *fetch)
-{
-    return fetch->remote;
 }

@@ -18,8 +18,7 @@ struct dt_fetcher;
 
 /* One per process; makes a curl multi on every loop. Between dt_loops_new() and _start(). */
 struct dt_fetcher_opts {
-    const char *user_agent;     /* copied */
-    unsigned max_idle_per_loop; /* pooled connections, default 256 */
+    const char *user_agent; /* copied */
 };
 int dt_fetcher_new(struct dt_fetcher **out, struct dt_loops *, const struct dt_fetcher_opts *,
                    struct dt_err *err);
@@ -34,8 +33,6 @@ struct dt_fetch_head {
 };
 /* First value of a response header, or NULL; valid until on_done returns. */
 const char *dt_fetch_header(struct dt_fetch *, const char *name);
-/* Every header in order; false at the end. For pass-through. */
-bool dt_fetch_header_at(struct dt_fetch *, size_t index, struct dt_header *out);
 
 struct dt_fetch_ops {
     /* Once, when the final response head is complete (also for non-2xx). Return false to stop here:
@@ -75,9 +72,6 @@ int dt_fetch_start(struct dt_fetch **out, const struct dt_fetch_opts *, const st
 void dt_fetch_resume(struct dt_fetch *);
 /* No callback follows. *fetch = NULL. Harmless on NULL. Legal inside the fetch's own callbacks. */
 void dt_fetch_cancel(struct dt_fetch **fetch);
-/* Bytes of body delivered so far; remote address "10.0.0.1:443" or "" before connecting. */
-uint64_t dt_fetch_body_bytes(const struct dt_fetch *);
-const char *dt_fetch_remote(const struct dt_fetch *);
 
 /* Convenience for small answers (tokens, manifests, HEAD): collects up to max_body_bytes
  * (required) and calls done once. `body` is NUL-terminated and valid inside the callback. */

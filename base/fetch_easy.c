@@ -58,32 +58,6 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
     return size * n + 1; /* whatever was offered, this is not it */
 }
 
-static int on_connected(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
-{
-    struct dt_fetch *fetch = arg;
-    bool is_ipv6 = strchr(remote_ip, ':') != NULL;
-
-    (void)local_ip;
-    (void)local_port;
-    (void)dt_text_print(fetch->remote, sizeof(fetch->remote), "%s%s%s:%d", is_ipv6 ? "[" : "",
-                        remote_ip, is_ipv6 ? "]" : "", remote_port);
-    return CURL_PREREQFUNC_OK;
-}
-
-/* A failure before the request went out (TLS) also has a remote side. */
-void fetch_easy_note_remote(struct dt_fetch *fetch)
-{
-    char none[] = "", *ip = NULL;
-    long port = 0;
-
-    if (fetch->remote[0] != '\0' ||
-        curl_easy_getinfo(fetch->easy, CURLINFO_PRIMARY_IP, &ip) != CURLE_OK ||
-        curl_easy_getinfo(fetch->easy, CURLINFO_PRIMARY_PORT, &port) != CURLE_OK)
-        return;
-    if (ip != NULL && ip[0] != '\0')
-        (void)on_connected(fetch, ip, none, (int)port, 0);
-}
-
 /* ---- options ---- */
 
 static struct curl_slist *append(struct curl_slist *list, const char *line)
@@ -195,8 +169,6 @@ int fetch_easy_new(struct dt_fetch *fetch, const struct dt_fetch_opts *opts, str
     SET(easy, CURLOPT_HEADERDATA, fetch);
     SET(easy, CURLOPT_WRITEFUNCTION, on_body);
     SET(easy, CURLOPT_WRITEDATA, fetch);
-    SET(easy, CURLOPT_PREREQFUNCTION, on_connected);
-    SET(easy, CURLOPT_PREREQDATA, fetch);
     SET(easy, CURLOPT_NOSIGNAL, 1L);
     SET(easy, CURLOPT_NOPROGRESS, 1L);
     SET(easy, CURLOPT_PROTOCOLS_STR, "http,https");

@@ -26,7 +26,7 @@
 #include "base/mem.h"
 
 #define MULTI_MAGIC      0x66746d75u
-#define MAX_IDLE_DEFAULT 256
+#define MAX_IDLE         256 /* connections kept for the next request, per loop */
 #define EVENTS_PER_ROUND 64
 
 struct dt_fetcher {
@@ -230,7 +230,7 @@ static void on_readable(void *arg)
 #define SET(curl, option, value) DT_ASSERT(curl_multi_setopt((curl), (option), (value)) == CURLM_OK)
 
 static int multi_init(struct fetch_multi *multi, struct dt_fetcher *fetcher, struct dt_loop *loop,
-                      unsigned max_idle, struct dt_err *err)
+                      struct dt_err *err)
 {
     struct epoll_event event = {.events = EPOLLIN};
 
@@ -254,7 +254,7 @@ static int multi_init(struct fetch_multi *multi, struct dt_fetcher *fetcher, str
     SET(multi->curl, CURLMOPT_TIMERFUNCTION, on_curl_timer);
     SET(multi->curl, CURLMOPT_TIMERDATA, multi);
     SET(multi->curl, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
-    SET(multi->curl, CURLMOPT_MAXCONNECTS, (long)max_idle);
+    SET(multi->curl, CURLMOPT_MAXCONNECTS, (long)MAX_IDLE);
     multi->watch = dt_loop_watch_fd(loop, multi->epoll_fd, on_readable, multi);
     return 0;
 }
@@ -278,7 +278,6 @@ int dt_fetcher_new(struct dt_fetcher **out, struct dt_loops *loops,
                    const struct dt_fetcher_opts *opts, struct dt_err *err)
 {
     struct dt_fetcher *fetcher = dt_new(struct dt_fetcher);
-    unsigned max_idle = opts->max_idle_per_loop > 0 ? opts->max_idle_per_loop : MAX_IDLE_DEFAULT;
     int rc = 0;
 
     DT_ASSERT(the_fetcher == NULL);
@@ -286,8 +285,7 @@ int dt_fetcher_new(struct dt_fetcher **out, struct dt_loops *loops,
     fetcher->user_agent = dt_strdup(opts->user_agent);
     fetcher->multi = dt_new_array(struct fetch_multi, dt_loops_count(loops));
     while (rc == 0 && fetcher->n < dt_loops_count(loops)) {
-        rc = multi_init(&fetcher->multi[fetcher->n], fetcher, dt_loops_at(loops, fetcher->n),
-                        max_idle, err);
+        rc = multi_init(&fetcher->multi[fetcher->n], fetcher, dt_loops_at(loops, fetcher->n), err);
         fetcher->n++;
     }
     the_fetcher = fetcher;

@@ -72,7 +72,6 @@ struct dt_fetch {
     char *url;                   /* owned; the current hop */
     struct dt_url home;          /* the URL that was asked for */
     char origin[300];            /* of the current hop, for messages: a query may hold a secret */
-    char remote[72];
     bool is_head, may_redirect;
     bool is_away; /* a redirect has led to another host */
     unsigned n_redirects;
@@ -102,7 +101,6 @@ void fetch_easy_aim(struct dt_fetch *);
 void fetch_easy_free(struct dt_fetch *);
 /* Translates curl's verdict; 0 = fine. */
 int fetch_easy_error(struct dt_fetch *, int curl_code, struct dt_err *err);
-void fetch_easy_note_remote(struct dt_fetch *);
 int fetch_easy_unpause(struct dt_fetch *); /* a CURLcode */
 
 /* fetch.c, called by curl's callbacks (false = stop the transfer) ... */

@@ -28,7 +28,6 @@ enum dt_range_kind { DT_RANGE_NONE, DT_RANGE_SATISFIABLE, DT_RANGE_UNSATISFIABLE
 struct dt_range {
     enum dt_range_kind kind;
     uint64_t first, last; /* inclusive, only when SATISFIABLE */
-    bool is_open_ended;   /* "bytes=K-": containerd asks so and may hang up after one chunk */
 };
 /* `value` may be NULL (no header). */
 struct dt_range dt_range_parse(const char *value, uint64_t size);
@@ -51,7 +50,6 @@ struct dt_url {
     char scheme[8]; /* "http" or "https"; nothing else is accepted */
     char host[256]; /* lower case; IPv6 without brackets */
     uint16_t port;  /* given, else the scheme's default */
-    bool has_port;  /* was it given? */
     char *path;     /* owned; "/..." with the query; "/" when absent */
 };
 /* Errors: DT_EINVAL (userinfo, spaces, controls, bad host characters, port 0, too long). */

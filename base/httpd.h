@@ -26,8 +26,6 @@
 #include "base/pool.h"
 #include "base/tls.h"
 
-#include <sys/types.h>
-
 struct dt_httpd;
 struct dt_http_req;
 
@@ -80,12 +78,8 @@ const char *dt_http_target(const struct dt_http_req *);
 const char *dt_http_host(const struct dt_http_req *); /* Host header, or the absolute-form's host */
 /* Repeated fields are joined with ", " (RFC 9110 5.3). NULL when absent. Name in lower case. */
 const char *dt_http_header(struct dt_http_req *, const char *lower_name);
-/* Every field in order, names in lower case; returns false at the end. For pass-through. Host,
- * Content-Length, Transfer-Encoding, Expect and Upgrade are the server's business: not listed. */
-bool dt_http_header_at(struct dt_http_req *, size_t index, struct dt_header *out);
 const void *dt_http_body(const struct dt_http_req *, size_t *len);
 const char *dt_http_peer(const struct dt_http_req *); /* "127.0.0.1:51234" or "unix" */
-bool dt_http_is_tls(const struct dt_http_req *);
 struct dt_loop *dt_http_loop(const struct dt_http_req *);
 
 /* ---- the response ---- */

@@ -333,14 +333,6 @@ const char *dt_http_header(struct dt_http_req *req, const char *lower_name)
     return value;
 }
 
-bool dt_http_header_at(struct dt_http_req *req, size_t index, struct dt_header *out)
-{
-    if (index >= req->n_headers)
-        return false;
-    *out = req->headers[index];
-    return true;
-}
-
 const void *dt_http_body(const struct dt_http_req *req, size_t *len)
 {
     *len = req->h2o->entity.len;
@@ -350,11 +342,6 @@ const void *dt_http_body(const struct dt_http_req *req, size_t *len)
 const char *dt_http_peer(const struct dt_http_req *req)
 {
     return req->conn->peer;
-}
-
-bool dt_http_is_tls(const struct dt_http_req *req)
-{
-    return req->conn->share->server->opts.tls != NULL;
 }
 
 struct dt_loop *dt_http_loop(const struct dt_http_req *req)

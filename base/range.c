@@ -51,7 +51,6 @@ static const char *skip_blanks(const char *text)
 struct dt_range dt_range_parse(const char *value, uint64_t size)
 {
     const struct dt_range none = {.kind = DT_RANGE_NONE};
-    struct dt_range range;
     uint64_t first = 0, last = UINT64_MAX;
     size_t n_first, n_last;
 
@@ -73,9 +72,7 @@ struct dt_range dt_range_parse(const char *value, uint64_t size)
         return last == 0 ? range_of(1, 0, size)
                          : range_of(last < size ? size - last : 0, UINT64_MAX, size);
     }
-    range = range_of(first, n_last == 0 ? UINT64_MAX : last, size);
-    range.is_open_ended = n_last == 0;
-    return range;
+    return range_of(first, n_last == 0 ? UINT64_MAX : last, size);
 }
 
 int dt_content_range_parse(uint64_t *first, uint64_t *last, uint64_t *size, const char *value,

@@ -98,7 +98,6 @@ static bool authority_read(struct dt_url *url, const char *text, size_t len)
         port > UINT16_MAX)
         return false;
     url->port = (uint16_t)port;
-    url->has_port = true;
     return true;
 }
 

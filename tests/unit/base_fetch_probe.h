@@ -40,10 +40,10 @@ struct probe {
     struct dt_timer timer;
     int start_rc, status;
     struct dt_err err;
-    uint64_t content_length, bytes, next_pause, counted;
+    uint64_t content_length, bytes, next_pause;
     unsigned n_heads, n_dones, n_calls;
     bool is_wrong, is_inside_call, was_called_inside;
-    char effective_url[1200], remote[100], text[256], header[64];
+    char effective_url[1200], text[256], header[64];
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool is_over;
@@ -145,8 +145,6 @@ static void on_done(void *arg, const struct dt_err *err)
     probe_called(probe);
     probe->n_dones++;
     probe->err = *err;
-    probe->counted = dt_fetch_body_bytes(probe->fetch);
-    (void)snprintf(probe->remote, sizeof(probe->remote), "%s", dt_fetch_remote(probe->fetch));
     dt_timer_clear(&probe->timer);
     dt_fetch_resume(probe->fetch); /* harmless now */
     if (probe->cancel_at == IN_DONE)

@@ -72,14 +72,6 @@ static void range__numbers_beyond_64_bits_saturate(void **state)
           0);
 }
 
-static void range__open_end_is_told(void **state)
-{
-    (void)state;
-    assert_true(dt_range_parse("bytes=7-", 10).is_open_ended);
-    assert_false(dt_range_parse("bytes=7-9", 10).is_open_ended);
-    assert_false(dt_range_parse("bytes=-3", 10).is_open_ended);
-}
-
 static void content_range__is_read(void **state)
 {
     uint64_t first, last, size;
@@ -131,7 +123,6 @@ int main(void)
         cmocka_unit_test(range__outside_is_unsatisfiable),
         cmocka_unit_test(range__strange_is_ignored),
         cmocka_unit_test(range__numbers_beyond_64_bits_saturate),
-        cmocka_unit_test(range__open_end_is_told),
         cmocka_unit_test(content_range__is_read),
         cmocka_unit_test(content_range__nonsense_is_a_protocol_error),
     };

@@ -52,19 +52,6 @@ static void url__fragment_is_cut_off(void **state)
     check("http://reg#z", "http", "reg", 80, "/");
 }
 
-static void url__given_port_is_told(void **state)
-{
-    struct dt_url url;
-
-    (void)state;
-    assert_int_equal(dt_url_parse(&url, "http://reg:80/", NULL), 0);
-    assert_true(url.has_port);
-    dt_url_fini(&url);
-    assert_int_equal(dt_url_parse(&url, "http://reg/", NULL), 0);
-    assert_false(url.has_port);
-    dt_url_fini(&url);
-}
-
 static void url__what_two_parsers_read_differently_is_refused(void **state)
 {
     static const char *const bad[] = {
@@ -162,7 +149,6 @@ int main(void)
         cmocka_unit_test(url__is_cut_into_parts),
         cmocka_unit_test(url__ipv6_loses_its_brackets),
         cmocka_unit_test(url__fragment_is_cut_off),
-        cmocka_unit_test(url__given_port_is_told),
         cmocka_unit_test(url__what_two_parsers_read_differently_is_refused),
         cmocka_unit_test(url__length_is_limited),
         cmocka_unit_test(url__origin_is_one_key_per_origin),

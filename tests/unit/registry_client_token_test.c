@@ -703,7 +703,7 @@ static void answer__is_parsed_strictly(void **state)
 static int group_set_up(void **state)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    const struct dt_fetcher_opts opts = {.user_agent = "test", .max_idle_per_loop = 8};
+    const struct dt_fetcher_opts opts = {.user_agent = "test"};
     socklen_t len = sizeof(address);
     struct dt_err err;
     (void)state;
