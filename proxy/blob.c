@@ -249,13 +249,13 @@ static void on_deadline(void *arg)
      * better sent as they come; its last one still waits. */
     if (blob->is_waiting && !blob->streams_unverified) {
         blob->streams_unverified = true;
-        dt_timer_set(&blob->deadline, blob->request->proxy->options->head_deadline_ms / 2);
+        dt_timer_set(&blob->deadline, proxy_request_head_left_ms(blob->request));
         check_first_bytes(blob);
         return;
     }
     if (!blob->streams_unverified) {
         blob->streams_unverified = true;
-        dt_timer_set(&blob->deadline, blob->request->proxy->options->head_deadline_ms / 2);
+        dt_timer_set(&blob->deadline, proxy_request_head_left_ms(blob->request));
         return;
     }
     cache_reader_close(&blob->reader);
@@ -338,6 +338,7 @@ static void serve_get(struct proxy_blob *blob)
     struct dt_err ignored;
     struct proxy_request *request = blob->request;
     if (is_not_modified(request)) {
+        dt_timer_clear(&blob->deadline); /* met, however long the client takes to read */
         add_blob_headers(request);
         dt_http_reply_head(request->http, 304, 0);
         return;
@@ -402,7 +403,7 @@ static void on_permit(void *arg, struct proxy_permit *permit)
     request->job = blob;
     request->job_end = blob_end;
     dt_timer_init(&blob->deadline, request->loop, on_deadline, blob);
-    dt_timer_set(&blob->deadline, request->proxy->options->head_deadline_ms / 2);
+    dt_timer_set(&blob->deadline, (proxy_request_head_left_ms(request) + 1) / 2);
     serve_get(blob);
 }
 

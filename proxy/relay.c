@@ -52,7 +52,8 @@ struct proxy_relay {
     bool is_fallback; /* asking for the referrers' tag */
     bool is_paused, is_replying, has_failed;
     struct relay_buffer buffer;
-    struct dt_err err; /* the last failure */
+    struct dt_timer deadline; /* over all endpoints; armed until there is an answer */
+    struct dt_err err;        /* the last failure */
 };
 
 static void ask_next(struct proxy_relay *relay);
@@ -63,6 +64,7 @@ static void relay_end(void *arg, enum dt_http_end how)
     (void)how; /* the request logs it */
     DT_ASSERT(relay->magic == RELAY_MAGIC);
     relay->magic = 0;
+    dt_timer_clear(&relay->deadline);
     proxy_pull_cancel(&relay->pull);
     relay_buffer_fini(&relay->buffer);
     free(relay->path);
@@ -138,6 +140,13 @@ static void pass_headers(struct proxy_relay *relay, struct dt_fetch *fetch)
     }
 }
 
+/* May end the request, and so the relay, before it returns. */
+static void fail(struct proxy_relay *relay, const struct dt_err *err)
+{
+    dt_timer_clear(&relay->deadline);
+    proxy_request_fail(relay->request, err, NULL);
+}
+
 /* Ends the pull first: its headers are read before, and the answer may end the relay. */
 static void refuse(struct proxy_relay *relay, int status, struct dt_fetch *fetch)
 {
@@ -149,6 +158,7 @@ static void refuse(struct proxy_relay *relay, int status, struct dt_fetch *fetch
         refusal.status = 502; /* a redirect we could not follow is no answer for a client */
     if (challenge != NULL && dt_http_value_is_clean(challenge))
         refusal.www_authenticate = dt_strdup(challenge);
+    dt_timer_clear(&relay->deadline);
     proxy_pull_cancel(&relay->pull);
     proxy_request_refuse(relay->request, &refusal);
     proxy_refusal_fini(&refusal);
@@ -157,6 +167,7 @@ static void refuse(struct proxy_relay *relay, int status, struct dt_fetch *fetch
 static void reply_empty_index(struct proxy_relay *relay)
 {
     struct proxy_request *request = relay->request;
+    dt_timer_clear(&relay->deadline);
     proxy_request_add_common_headers(request);
     dt_http_add_header(request->http, "Content-Type", INDEX_TYPE);
     dt_http_reply(request->http, 200, EMPTY_INDEX, sizeof(EMPTY_INDEX) - 1);
@@ -188,6 +199,7 @@ static void reply(struct proxy_relay *relay, const struct dt_fetch_head *head)
     struct proxy_request *request = relay->request;
     request->source = relay->endpoint == 0 ? SOURCE_ORIGIN : SOURCE_MIRROR;
     relay->is_replying = true;
+    dt_timer_clear(&relay->deadline);
     proxy_request_add_common_headers(request);
     pass_headers(relay, head->fetch);
     if (request->is_head)
@@ -244,10 +256,30 @@ static void on_done(void *arg, const struct dt_err *err)
     if (has_more_endpoints(relay))
         ask_next(relay);
     else
-        proxy_request_fail(relay->request, &relay->err, NULL);
+        fail(relay, &relay->err);
+}
+
+static void on_deadline(void *arg)
+{
+    struct proxy_relay *relay = arg;
+    struct dt_err err = {0};
+    DT_ASSERT(relay->magic == RELAY_MAGIC);
+    proxy_pull_cancel(&relay->pull);
+    dt_err_set(&err, DT_ETIMEOUT, "no registry of %s answered in time",
+               relay->request->route.upstream->name);
+    fail(relay, &err);
 }
 
 static const struct dt_fetch_ops PULL_OPS = {on_head, on_data, on_done};
+
+/* Of what is left, so much that those after this one get theirs. */
+static uint64_t head_share_ms(const struct proxy_relay *relay)
+{
+    unsigned n_left = 1;
+    for (size_t i = 0; i < relay->request->route.upstream->n_endpoints; i++)
+        n_left += (relay->tried >> i & 1) == 0;
+    return (proxy_request_head_left_ms(relay->request) + n_left - 1) / n_left;
+}
 
 static void ask_next(struct proxy_relay *relay)
 {
@@ -258,7 +290,7 @@ static void ask_next(struct proxy_relay *relay)
         if (relay->err.code == 0)
             dt_err_set(&relay->err, DT_EUNAVAILABLE, "no registry of %s is in use now",
                        upstream->name);
-        proxy_request_fail(request, &relay->err, NULL);
+        fail(relay, &relay->err);
         return;
     }
     relay->endpoint = (unsigned)picked;
@@ -273,7 +305,7 @@ static void ask_next(struct proxy_relay *relay)
         .authorization = request->authorization,
         .accept = relay->is_fallback ? INDEX_TYPE : request->accept,
         .may_use_account = upstream->own_credentials,
-        .head_timeout_ms = request->proxy->options->head_deadline_ms,
+        .head_timeout_ms = head_share_ms(relay),
         .stall_timeout_ms = request->proxy->options->stall_timeout_ms,
     };
     relay->pull = proxy_pull_start(&opts, &PULL_OPS, relay);
@@ -288,5 +320,7 @@ void proxy_relay_serve(struct proxy_request *request)
     request->job = relay;
     request->job_end = relay_end;
     request->freshness = PROXY_MISS;
+    dt_timer_init(&relay->deadline, request->loop, on_deadline, relay);
+    dt_timer_set(&relay->deadline, proxy_request_head_left_ms(request));
     ask_next(relay);
 }

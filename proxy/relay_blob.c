@@ -129,6 +129,7 @@ static void fail(struct relay_blob *relay, const struct dt_err *err)
                 dt_digest_short(name, &relay->request->route.path.reference.digest),
                 (unsigned long long)relay->pos, dt_code_name(err->code), DT_LOG_Q(err->msg));
     relay->has_failed = true;
+    dt_timer_clear(&relay->deadline);
     if (relay->is_replying)
         dt_http_body_wake(relay->request->http);
     else
@@ -151,6 +152,7 @@ static bool resolve_range(struct relay_blob *relay)
         dt_err_set(&err, DT_ERANGE, "the blob has %llu bytes", (unsigned long long)relay->size);
         dt_http_add_headerf(request->http, "Content-Range", "bytes */%llu",
                             (unsigned long long)relay->size);
+        dt_timer_clear(&relay->deadline);
         proxy_request_fail(request, &err, NULL);
         return false;
     }
@@ -307,7 +309,7 @@ void proxy_relay_blob(struct proxy_request *request, uint64_t size)
     request->job_end = relay_blob_end;
     request->freshness = PROXY_MISS;
     dt_timer_init(&relay->deadline, request->loop, on_deadline, relay);
-    dt_timer_set(&relay->deadline, request->proxy->options->head_deadline_ms);
+    dt_timer_set(&relay->deadline, proxy_request_head_left_ms(request));
     if (resolve_range(relay))
         fetch_next(relay);
 }

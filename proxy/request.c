@@ -58,6 +58,13 @@ bool proxy_request_is_live(const struct proxy_request *request)
     return request->http != NULL;
 }
 
+uint64_t proxy_request_head_left_ms(const struct proxy_request *request)
+{
+    uint64_t limit_ms = request->proxy->options->head_deadline_ms;
+    uint64_t waited_ms = (dt_mono_us() - request->began_us) / 1000;
+    return waited_ms < limit_ms ? limit_ms - waited_ms : 1;
+}
+
 /* ---- answers ---- */
 
 void proxy_request_add_common_headers(struct proxy_request *request)

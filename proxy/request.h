@@ -41,6 +41,8 @@ void proxy_request_handle(void *proxy, struct dt_http_req *);
 struct proxy_request *proxy_request_ref(struct proxy_request *);
 void proxy_request_unref(struct proxy_request **);
 bool proxy_request_is_live(const struct proxy_request *);
+/* How long the client may still wait for its response head, over all stages: at least 1. */
+uint64_t proxy_request_head_left_ms(const struct proxy_request *);
 
 /* Answers with an OCI error body. */
 void proxy_request_refuse(struct proxy_request *, const struct proxy_refusal *);
