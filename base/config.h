@@ -11,11 +11,11 @@
 #ifndef DARTER_BASE_CONFIG_H
 #define DARTER_BASE_CONFIG_H
 
-#include "base/err.h"
-#include "base/text.h"
-
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/err.h"
+#include "base/text.h"
 
 enum dt_option_kind {
     DT_OPT_STRING,   /* char * (owned by the config struct) */

@@ -8,11 +8,11 @@
 #ifndef DARTER_BASE_DIGEST_H
 #define DARTER_BASE_DIGEST_H
 
-#include "base/err.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/err.h"
 
 enum dt_digest_algo { DT_SHA256 = 1, DT_SHA512 = 2 };
 

@@ -7,11 +7,11 @@
 #ifndef DARTER_BASE_HTTP_H
 #define DARTER_BASE_HTTP_H
 
-#include "base/err.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/err.h"
 
 /* One header field. Strings are borrowed by whoever receives the array. */
 struct dt_header {

@@ -16,13 +16,11 @@
 #ifndef DARTER_BASE_HTTPD_PRIV_H
 #define DARTER_BASE_HTTPD_PRIV_H
 
-#include "base/httpd.h"
-
 #include <pthread.h>
 #include <stdatomic.h>
-
 #include <h2o.h>
 
+#include "base/httpd.h"
 #include "base/mem.h"
 
 #if H2O_USE_LIBUV

@@ -10,10 +10,10 @@
 #ifndef DARTER_BASE_LOOP_H
 #define DARTER_BASE_LOOP_H
 
-#include "base/err.h"
-
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "base/err.h"
 
 struct dt_loop;
 struct dt_loops;

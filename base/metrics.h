@@ -8,10 +8,10 @@
 #ifndef DARTER_BASE_METRICS_H
 #define DARTER_BASE_METRICS_H
 
-#include "base/text.h"
-
 #include <stdatomic.h>
 #include <stdint.h>
+
+#include "base/text.h"
 
 enum dt_metric_kind { DT_COUNTER, DT_GAUGE, DT_HISTOGRAM };
 

@@ -4,10 +4,10 @@
 #ifndef DARTER_BASE_UNITS_H
 #define DARTER_BASE_UNITS_H
 
-#include "base/err.h"
-
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/err.h"
 
 /* "512", "64KiB", "1.5GiB", "20GB", "10%" is not a size. Errors: DT_EINVAL. */
 int dt_size_parse(uint64_t *out_bytes, const char *text, struct dt_err *err);

@@ -12,9 +12,9 @@
  */
 #include "cache/cache_priv.h"
 
-#include "base/mem.h"
-
 #include <unistd.h>
+
+#include "base/mem.h"
 
 struct cache_blob *cache_blob_find_locked(struct cache *cache, const struct dt_digest *digest)
 {

@@ -9,17 +9,17 @@
  */
 #include "cache/cache_priv.h"
 
-#include "base/mem.h"
-#include "base/text.h"
-#define LOG_COMPONENT "cache"
-#include "base/log.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#define LOG_COMPONENT "cache"
+#include "base/log.h"
 
 #define FLUSH_INTERVAL_MS 250
 #define FLUSH_BYTES       (64 * MIB)

@@ -8,14 +8,13 @@
 #ifndef DARTER_CACHE_CACHE_PRIV_H
 #define DARTER_CACHE_CACHE_PRIV_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "cache/cache.h"
 #include "cache/index_priv.h"
 #include "cache/pieces.h"
-
 #include "base/text.h"
-
-#include <pthread.h>
-#include <stdatomic.h>
 
 #define HASH_FUNCTION(keyptr, keylen, hashv) ((hashv) = (unsigned)dt_hash_bytes(keyptr, keylen))
 #include <uthash.h>

@@ -9,10 +9,10 @@
  */
 #include "cache/cache_priv.h"
 
-#include "base/mem.h"
-
 #include <fcntl.h>
 #include <unistd.h>
+
+#include "base/mem.h"
 
 struct departure {
     struct dt_job job;

@@ -6,9 +6,9 @@
  */
 #include "cache/cache_priv.h"
 
-#include "base/mem.h"
-
 #include <string.h>
+
+#include "base/mem.h"
 
 /* What readers could have: a rebuilt entry is not whole before it was checked. */
 static void entry_present(struct cache_entry *out, const struct index_entry *entry)

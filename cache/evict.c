@@ -10,9 +10,9 @@
  */
 #include "cache/cache_priv.h"
 
-#include "base/mem.h"
-
 #include <string.h>
+
+#include "base/mem.h"
 
 #define EVICT_FILES_MAX   256 /* per commit: descriptors of a departure; the pump asks again */
 #define EVICT_OBJECTS_MAX 4096

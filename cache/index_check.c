@@ -8,8 +8,6 @@
  */
 #include "cache/index_priv.h"
 
-#include "base/mem.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
@@ -19,6 +17,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/mem.h"
 
 #define CHECK_SAMPLES   64
 #define CHECK_TIMEOUT_S 20 /* damaged pages may form a ring */

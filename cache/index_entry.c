@@ -10,12 +10,12 @@
  * changes only when older programs must keep away.
  */
 #include "cache/index_priv.h"
-#include "cache/pieces.h"
-#include "cache/record_priv.h"
-
-#include "base/mem.h"
 
 #include <string.h>
+
+#include "cache/pieces.h"
+#include "cache/record_priv.h"
+#include "base/mem.h"
 
 #define ENTRY_VERSION  1
 #define PIECES_VERSION 1

@@ -12,13 +12,13 @@
  */
 #include "cache/index_priv.h"
 
-#include "base/mem.h"
-#define LOG_COMPONENT "cache"
-#include "base/log.h"
-
 #include <errno.h>
 #include <pthread.h>
 #include <time.h>
+
+#include "base/mem.h"
+#define LOG_COMPONENT "cache"
+#include "base/log.h"
 
 #define HASH_FUNCTION(keyptr, keylen, hashv) ((hashv) = (unsigned)dt_hash_bytes(keyptr, keylen))
 #include <uthash.h>

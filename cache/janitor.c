@@ -9,11 +9,11 @@
  */
 #include "cache/cache_priv.h"
 
+#include <time.h>
+
 #include "base/mem.h"
 #define LOG_COMPONENT "cache"
 #include "base/log.h"
-
-#include <time.h>
 
 #define AGE_OUT_INTERVAL_S (24 * 3600)
 #define URGENT_MAX         64 /* blobs somebody waits for; more are checked in their turn */

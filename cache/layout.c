@@ -13,9 +13,6 @@
  */
 #include "cache/cache_priv.h"
 
-#include "base/mem.h"
-#include "base/text.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +20,9 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/mem.h"
+#include "base/text.h"
 
 #define LAYOUT_VERSION 1
 

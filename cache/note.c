@@ -2,11 +2,11 @@
  * cache/note.c - small facts that must survive a restart, by key. Record: version, key, value.
  */
 #include "cache/cache_priv.h"
-#include "cache/record_priv.h"
-
-#include "base/mem.h"
 
 #include <string.h>
+
+#include "cache/record_priv.h"
+#include "base/mem.h"
 
 #define NOTE_VERSION 1
 

@@ -9,11 +9,11 @@
  */
 #include "cache/cache_priv.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #define LOG_COMPONENT "cache"
 #include "base/log.h"
-
-#include <string.h>
 
 struct object_put {
     struct room_request room;

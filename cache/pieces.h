@@ -9,10 +9,10 @@
 #ifndef DARTER_CACHE_PIECES_H
 #define DARTER_CACHE_PIECES_H
 
-#include "base/err.h"
-
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "base/err.h"
 
 #define CACHE_PIECE_SIZE_MIN (512 * 1024u)
 #define CACHE_PIECE_SIZE_MAX (16 * 1024 * 1024u)

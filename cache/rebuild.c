@@ -8,12 +8,12 @@
  */
 #include "cache/cache_priv.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "base/mem.h"
 #define LOG_COMPONENT "cache"
 #include "base/log.h"
-
-#include <fcntl.h>
-#include <sys/stat.h>
 
 #define REBUILD_BATCH 1024
 

@@ -8,9 +8,9 @@
 #ifndef DARTER_CACHE_RECORD_PRIV_H
 #define DARTER_CACHE_RECORD_PRIV_H
 
-#include "base/text.h"
-
 #include <stdint.h>
+
+#include "base/text.h"
 
 struct record_in {
     const uint8_t *at, *end;

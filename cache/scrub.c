@@ -6,13 +6,13 @@
  */
 #include "cache/cache_priv.h"
 
-#include "base/mem.h"
-#define LOG_COMPONENT "cache"
-#include "base/log.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
+
+#include "base/mem.h"
+#define LOG_COMPONENT "cache"
+#include "base/log.h"
 
 #define SCRUB_CHUNK (1024 * 1024u)
 

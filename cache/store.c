@@ -11,14 +11,14 @@
  */
 #include "cache/store_priv.h"
 
-#include "base/mem.h"
-#define LOG_COMPONENT "cache"
-#include "base/log.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/mem.h"
+#define LOG_COMPONENT "cache"
+#include "base/log.h"
 
 #define STORE_CHUNK (1024 * 1024u)     /* read back at once */
 #define STORE_SLICE (8 * 1024 * 1024u) /* hashed between two writes */

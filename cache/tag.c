@@ -6,11 +6,11 @@
  * answer is good for is the proxy's business; what nobody confirmed for a month is swept.
  */
 #include "cache/cache_priv.h"
-#include "cache/record_priv.h"
-
-#include "base/mem.h"
 
 #include <string.h>
+
+#include "cache/record_priv.h"
+#include "base/mem.h"
 
 #define TAG_VERSION 1
 
