@@ -27,13 +27,13 @@
 #ifndef DARTER_CACHE_CACHE_H
 #define DARTER_CACHE_CACHE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/pool.h"
-
-#include <stdbool.h>
-#include <stdint.h>
 
 struct cache;
 
@@ -153,9 +153,6 @@ struct cache_link_put {
 };
 void cache_link_put(struct cache *, const char *upstream, const char *repository,
                     const struct cache_link_put *links, size_t n, struct cache_completion);
-/* Upstream says it is not (or no more) there. */
-void cache_link_drop(struct cache *, const struct dt_digest *, const char *upstream,
-                     const char *repository);
 /* Repositories of one digest as "upstream/repository" strings; caller frees array and strings. */
 int cache_link_list(char ***out, size_t *n, struct cache *, const struct dt_digest *,
                     struct dt_err *);

@@ -9,15 +9,15 @@
  * acknowledged; NOSYNC and MAPASYNC left unreadable files.
  */
 #include "cache/index_priv.h"
-#include "cache/record_priv.h"
-
-#include "base/mem.h"
 
 #include <errno.h>
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+
+#include "cache/record_priv.h"
+#include "base/mem.h"
 
 #define INDEX_MAP_BYTES       (16 * GIB) /* address space, not disk: the file stays as small as it is */
 #define INDEX_MAP_BYTES_SMALL (1 * GIB) /* where address space is limited (ulimit -v) */
@@ -213,15 +213,6 @@ bool index_is_broken(struct index *index)
 struct index_writer *index_writer_of(struct index *index)
 {
     return index->writer;
-}
-
-uint64_t index_file_bytes(struct index *index)
-{
-    MDB_envinfo info;
-    MDB_stat stat;
-    if (mdb_env_info(index->env, &info) != 0 || mdb_env_stat(index->env, &stat) != 0)
-        return 0;
-    return (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize;
 }
 
 /* ---- views ---- */

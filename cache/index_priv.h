@@ -63,7 +63,6 @@ int index_check(const char *dir, struct dt_err *err);
 /* LMDB reported damage while running: the next start rebuilds. */
 bool index_is_broken(struct index *);
 void index_totals_now(struct index_totals *out, struct index *);
-uint64_t index_file_bytes(struct index *);
 
 int index_view_begin(struct index_view *out, struct index *, struct dt_err *err);
 void index_view_end(struct index_view *);

@@ -7,11 +7,11 @@
  * back), and is swept when nobody asked for it for a month; so its use is noted, once a day.
  */
 #include "cache/cache_priv.h"
-#include "cache/record_priv.h"
-
-#include "base/mem.h"
 
 #include <string.h>
+
+#include "cache/record_priv.h"
+#include "base/mem.h"
 
 #define LINK_VERSION  1
 #define LINK_NOTE_MS  (24 * 3600 * 1000ULL)
@@ -40,18 +40,12 @@ static bool link_decode(struct cache_link *out, uint64_t *used_ms, struct record
     return is_known && !in->is_bad;
 }
 
-static struct cache_fact *fact_new(size_t n)
-{
-    return dt_new_array(struct cache_fact, n);
-}
-
 static void fact_set(struct cache_fact *fact, const struct dt_digest *digest,
                      const struct cache_link *link, uint64_t used_ms, const char *const names[2])
 {
     fact->db = INDEX_LINKS;
     index_key_link(&fact->key, digest, names[0], names[1]);
-    if (link != NULL)
-        link_encode(&fact->value, link, used_ms, names);
+    link_encode(&fact->value, link, used_ms, names);
 }
 
 int cache_link_get(struct cache_link *out, struct cache *cache, const struct dt_digest *digest,
@@ -79,7 +73,7 @@ int cache_link_get(struct cache_link *out, struct cache *cache, const struct dt_
         return dt_err_set(err, DT_ENOTFOUND, "no link to %.60s/%.120s", upstream, repository);
     uint64_t now_ms = dt_wall_ms();
     if (rc == 0 && now_ms > used_ms + LINK_NOTE_MS) {
-        struct cache_fact *fact = fact_new(1);
+        struct cache_fact *fact = dt_new(struct cache_fact);
         fact_set(fact, digest, out, now_ms, names);
         cache_facts_put(cache, &fact, 1, (struct cache_completion){0});
     }
@@ -96,22 +90,11 @@ void cache_link_put(struct cache *cache, const char *upstream, const char *repos
         cache_complete(completion, &err);
         return;
     }
-    struct cache_fact *facts = fact_new(n + 1);
+    struct cache_fact *facts = dt_new_array(struct cache_fact, n);
     uint64_t now_ms = dt_wall_ms();
     for (size_t i = 0; i < n; i++)
         fact_set(&facts[i], &links[i].digest, &links[i].link, now_ms, names);
     cache_facts_put(cache, &facts, n, completion);
-}
-
-void cache_link_drop(struct cache *cache, const struct dt_digest *digest, const char *upstream,
-                     const char *repository)
-{
-    const char *const names[2] = {upstream, repository};
-    if (!cache->is_usable)
-        return;
-    struct cache_fact *fact = fact_new(1);
-    fact_set(fact, digest, NULL, 0, names);
-    cache_facts_put(cache, &fact, 1, (struct cache_completion){0});
 }
 
 bool cache_link_has_upstream(struct index_slice value, const char *upstream)

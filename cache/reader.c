@@ -8,14 +8,14 @@
  * message frees: so no call ever reaches a closed reader, and nothing has to be searched.
  */
 #include "cache/reader.h"
-#include "cache/cache_priv.h"
-
-#include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "cache/cache_priv.h"
+#include "base/mem.h"
 
 struct cache_reader {
     unsigned magic;
@@ -311,23 +311,4 @@ void cache_reader_close(struct cache_reader **reader_in)
         free(reader);
     }
     cache_blob_unref(cache, &blob);
-}
-
-int64_t cache_reader_pread(struct cache_reader *reader, void *out, size_t len, uint64_t off,
-                           struct dt_err *err)
-{
-    int64_t available = cache_reader_available(reader, off, err);
-    if (available <= 0)
-        return available;
-    if ((uint64_t)available < len)
-        len = (size_t)available;
-    ssize_t n;
-    do
-        n = pread(cache_reader_fd(reader), out, len, (off_t)off);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return cache_errno(reader->cache, err, errno, "read", &reader->blob->digest);
-    if (n == 0)
-        return dt_err_set(err, DT_EIO, "blob file was cut while it was read");
-    return n;
 }

@@ -39,9 +39,4 @@ int64_t cache_reader_available(struct cache_reader *, uint64_t off, struct dt_er
 void cache_reader_wait(struct cache_reader *, uint64_t off, struct dt_loop *loop, dt_loop_f fn,
                        void *arg);
 
-/* Copies up to `len` bytes; for small blobs and tests (may block on the disk: workers only).
- * Returns bytes read, or negative. */
-int64_t cache_reader_pread(struct cache_reader *, void *out, size_t len, uint64_t off,
-                           struct dt_err *);
-
 #endif

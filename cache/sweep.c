@@ -9,18 +9,19 @@
  * LEAVING, and the index is asked again after that.
  */
 #include "cache/cache_priv.h"
-#include "cache/record_priv.h"
-
-#include "base/mem.h"
-#define LOG_COMPONENT "cache"
-#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "cache/record_priv.h"
+#include "base/mem.h"
+#define LOG_COMPONENT "cache"
+#include "base/log.h"
+
 #define AGE_MAX_MS (30 * 24 * 3600 * 1000ULL)
 #define AGE_BATCH  512
+#define PAGE       256
 
 struct sweep {
     struct cache *cache;
@@ -94,7 +95,7 @@ static void sweep_records(struct sweep *sweep)
     struct dt_digest last;
     size_t n = 1;
     for (const struct dt_digest *after = NULL; n > 0; after = &last) {
-        if (cache_list(&page, &n, sweep->cache, &partial, after, 256, NULL) < 0)
+        if (cache_list(&page, &n, sweep->cache, &partial, after, PAGE, NULL) < 0)
             return;
         for (size_t i = 0; i < n; i++)
             sweep_record(sweep, &page[i]);

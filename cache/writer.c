@@ -5,12 +5,12 @@
  *   OPEN (waits for room) -> STARTED -> FINISHING -> freed        any -> LEAVING -> freed
  *
  * Calls become jobs on the strand, in order. Each job holds a reference and comes back to the loop
- * when it is done; the last one frees the writer. After finish, abort or drop the owner hears
- * nothing more (but finish's own done). While eviction makes room, jobs wait in `parked`.
+ * when it is done; the last one frees the writer. After finish or abort the owner hears nothing
+ * more (but finish's own done). While eviction makes room, jobs wait in `parked`.
  */
 #include "cache/writer.h"
-#include "cache/store_priv.h"
 
+#include "cache/store_priv.h"
 #include "base/mem.h"
 
 enum job_kind { JOB_START, JOB_WRITE, JOB_WORK, JOB_FLUSH, JOB_FINISH, JOB_CLOSE };
@@ -25,7 +25,7 @@ struct cache_writer {
     struct cache_pieces pieces; /* what is here or queued */
     uint64_t in_flight;
     bool is_started; /* room was granted: jobs go to the strand */
-    bool is_left;    /* finish, abort or drop was called: the owner is gone */
+    bool is_left;    /* finish or abort was called: the owner is gone */
     bool is_error_told;
     unsigned n_jobs; /* owner's hand counts as one */
     struct dt_timer flush_timer;
@@ -46,8 +46,7 @@ struct writer_job {
     uint64_t off;
     void *bytes; /* owned */
     size_t len;
-    bool keep;             /* CLOSE: for a later resume */
-    bool is_finish_failed; /* CLOSE: tell finish's done() when the bytes are gone */
+    bool is_finish_failed; /* CLOSE: drop the bytes, and tell finish's done() when they are gone */
     bool has_work;         /* out: the strand has something to catch up with */
     int64_t bad_piece;     /* out: a resumed piece that is not what the index promised; or -1 */
     struct dt_err err;     /* out: state of the store after this job */
@@ -82,19 +81,19 @@ static void job_submit(struct cache_writer *writer, struct writer_job *job)
 
 /* ---- on the strand ---- */
 
+/* What was given up is kept to be resumed; what proved wrong is not. */
 static void close_run(struct cache_writer *writer, const struct writer_job *job)
 {
-    struct cache_completion completion = {0};
     struct store *store = &writer->store;
     pthread_mutex_lock(&writer->cache->lock);
     writer->blob->state = BLOB_CLOSING;
     pthread_mutex_unlock(&writer->cache->lock);
     if (job->is_finish_failed)
-        completion = (struct cache_completion){writer->done, writer->done_arg, writer->loop};
-    if (job->keep)
-        store_keep(store, &writer->blob);
+        cache_discard(writer->cache, &writer->blob,
+                      (struct cache_completion){writer->done, writer->done_arg, writer->loop},
+                      &store->err);
     else
-        cache_discard(writer->cache, &writer->blob, completion, &store->err);
+        store_keep(store, &writer->blob);
     cache_background_end(writer->cache); /* what follows has counted itself */
 }
 
@@ -459,11 +458,6 @@ const struct cache_pieces *cache_writer_pieces(const struct cache_writer *writer
     return &writer->pieces;
 }
 
-uint64_t cache_writer_in_flight(const struct cache_writer *writer)
-{
-    return writer->in_flight;
-}
-
 void cache_writer_write(struct cache_writer *writer, uint64_t off, void **bytes, size_t len)
 {
     DT_ASSERT(writer->magic == WRITER_MAGIC && !writer->is_left);
@@ -493,7 +487,7 @@ void cache_writer_finish(struct cache_writer **writer_in, cache_done_f done, voi
     writer_unref(writer);
 }
 
-static void leave(struct cache_writer **writer_in, const struct dt_err *reason, bool keep)
+void cache_writer_abort(struct cache_writer **writer_in, const struct dt_err *reason)
 {
     struct cache_writer *writer = *writer_in;
     *writer_in = NULL;
@@ -512,18 +506,6 @@ static void leave(struct cache_writer **writer_in, const struct dt_err *reason, 
     atomic_store(&writer->store.is_cancelled, true);
     dt_timer_clear(&writer->flush_timer);
     cache_background_begin(writer->cache);
-    struct writer_job *job = job_new(writer, JOB_CLOSE);
-    job->keep = keep;
-    job_submit(writer, job);
+    job_submit(writer, job_new(writer, JOB_CLOSE));
     writer_unref(writer);
-}
-
-void cache_writer_abort(struct cache_writer **writer, const struct dt_err *reason)
-{
-    leave(writer, reason, true);
-}
-
-void cache_writer_drop(struct cache_writer **writer, const struct dt_err *reason)
-{
-    leave(writer, reason, false);
 }

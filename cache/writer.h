@@ -2,7 +2,7 @@
  * cache/writer.h - the one writer of one blob.
  *
  *   OPEN (waiting for room) -> WRITING -> VERIFYING -> SEALED
- *                any -> ABORTED (kept to resume) | DROPPED
+ *                any -> ABORTED (complete pieces are kept, to be resumed)
  *
  * A writer belongs to one loop, the home of its task; all calls and callbacks are there. Bytes are
  * written and hashed on the pool, one strand per writer, and become visible to readers when they
@@ -22,7 +22,7 @@ struct cache_writer_ops {
      * Sources that were paused may go on. */
     void (*on_written)(void *arg, uint64_t in_flight);
     /* The file system or quota failed under us: DT_ENOSPACE or DT_EIO, once. Readers have been
-     * failed. The owner aborts or drops. */
+     * failed. The owner aborts. */
     void (*on_error)(void *arg, const struct dt_err *err);
 };
 
@@ -47,7 +47,6 @@ int cache_writer_open(struct cache_writer **out, struct cache *, const struct dt
 
 /* What is here, including bytes already queued to be written: what a planner needs. Borrowed. */
 const struct cache_pieces *cache_writer_pieces(const struct cache_writer *);
-uint64_t cache_writer_in_flight(const struct cache_writer *);
 
 /* Queues bytes [off, off+len), which must satisfy cache_pieces_can_add(). `*bytes` is malloc'ed and
  * consumed (set to NULL). */
@@ -64,7 +63,5 @@ void cache_writer_finish(struct cache_writer **, cache_done_f done, void *arg);
  * readers fail with `reason` (NULL = DT_ECANCELLED). No callback follows. Harmless on NULL. Legal
  * inside the writer's callbacks. */
 void cache_writer_abort(struct cache_writer **, const struct dt_err *reason);
-/* As abort, and throws the bytes away. */
-void cache_writer_drop(struct cache_writer **, const struct dt_err *reason);
 
 #endif

@@ -103,11 +103,9 @@ static void link__belongs_to_one_repository_only(void **state)
     for (size_t i = 0; i < n; i++)
         free(names[i]);
     free(names);
-    cache_link_drop(kit.cache, &digest, "docker.io", "a/b");
-    KIT_UNTIL(cache_link_get(&link, kit.cache, &digest, "docker.io", "a/b", NULL) == -DT_ENOTFOUND);
     struct cache_usage usage;
     cache_usage(&usage, kit.cache);
-    assert_int_equal(usage.n_links, 2);
+    assert_int_equal(usage.n_links, 3);
 }
 
 static void links__of_one_manifest_come_together(void **state)

@@ -61,7 +61,6 @@ static void expect_unusable(const char *word)
     assert_int_equal(n, 0);
     cache_note_put(kit.cache, "a", "b");
     cache_tag_drop(kit.cache, "a", "b", "c");
-    cache_link_drop(kit.cache, &blob.digest, "a", "b");
     cache_link_put(kit.cache, "a", "b", NULL, 0, kit_completion(&kit, &done));
     assert_int_equal(kit_latch_wait(&done), DT_EUNAVAILABLE);
     cache_pin(kit.cache, &blob.digest, true, kit_completion(&kit, &done));

@@ -245,9 +245,9 @@ struct kit_fill {
     size_t chunk;        /* bytes per write; never across pieces when out of order */
     bool is_backwards;   /* pieces from the last to the first */
     uint64_t stop_after; /* bytes; then what `stop` says */
-    enum { KIT_STOP_NOT, KIT_STOP_ABORT, KIT_STOP_DROP, KIT_STOP_STAY } stop;
+    enum { KIT_STOP_NOT, KIT_STOP_ABORT, KIT_STOP_STAY } stop;
     struct cache_writer *writer;
-    uint64_t given;
+    uint64_t given, in_flight;
     int open_code;       /* what open said */
     struct dt_err error; /* from on_error or finish */
     struct kit_latch ended;
@@ -290,19 +290,20 @@ KIT_USED void kit_fill_step(struct kit_fill *fill)
     if (fill->is_over || fill->writer == NULL)
         return;
     while (fill->given < fill->stop_after && kit_fill_next(fill, &off, &len)) {
-        if (cache_writer_in_flight(fill->writer) >= CACHE_WRITER_HIGH_WATER)
+        if (fill->in_flight >= CACHE_WRITER_HIGH_WATER)
             return;
         void *copy = dt_calloc(1, len);
         memcpy(copy, fill->blob->bytes + off, len);
         cache_writer_write(fill->writer, off, &copy, len);
         fill->given += len;
+        fill->in_flight += len;
     }
     if (fill->stop == KIT_STOP_NOT) {
         if (cache_pieces_is_full(cache_writer_pieces(fill->writer)))
             cache_writer_finish(&fill->writer, kit_fill_over, fill);
         return;
     }
-    if (cache_writer_in_flight(fill->writer) > 0)
+    if (fill->in_flight > 0)
         return;
     if (fill->stop == KIT_STOP_STAY) {
         bool was_settled = fill->is_settled;
@@ -311,24 +312,22 @@ KIT_USED void kit_fill_step(struct kit_fill *fill)
             kit_latch_open(&fill->ended);
         return;
     }
-    if (fill->stop == KIT_STOP_ABORT)
-        cache_writer_abort(&fill->writer, &stopped);
-    else
-        cache_writer_drop(&fill->writer, &stopped);
+    cache_writer_abort(&fill->writer, &stopped);
     kit_fill_over(fill, &stopped);
 }
 
 KIT_USED void kit_fill_written(void *arg, uint64_t in_flight)
 {
-    (void)in_flight;
-    kit_fill_step(arg);
+    struct kit_fill *fill = arg;
+    fill->in_flight = in_flight;
+    kit_fill_step(fill);
 }
 
 KIT_USED void kit_fill_error(void *arg, const struct dt_err *err)
 {
     struct kit_fill *fill = arg;
     struct dt_err copy = *err;
-    cache_writer_drop(&fill->writer, &copy);
+    cache_writer_abort(&fill->writer, &copy);
     kit_fill_over(fill, &copy);
 }
 
@@ -409,10 +408,19 @@ KIT_USED void kit_abort_now(void *arg)
     cache_writer_abort(&fill->writer, NULL);
 }
 
-KIT_USED void kit_drop_now(void *arg)
+/* Copies up to `len` bytes that are readable at `off`; returns how many, or what available() says.
+ */
+KIT_USED int64_t kit_read(struct cache_reader *reader, void *out, size_t len, uint64_t off,
+                          struct dt_err *err)
 {
-    struct kit_fill *fill = arg;
-    cache_writer_drop(&fill->writer, NULL);
+    int64_t available = cache_reader_available(reader, off, err);
+    if (available <= 0)
+        return available;
+    if ((uint64_t)available < len)
+        len = (size_t)available;
+    ssize_t n = pread(cache_reader_fd(reader), out, len, (off_t)off);
+    assert_true(n > 0);
+    return n;
 }
 
 /* Reads the whole blob back: 0 = all of it, and right; else the code. */
@@ -427,7 +435,7 @@ KIT_USED int kit_check(struct kit *kit, const struct kit_blob *blob)
     uint64_t off = 0;
     int64_t n = 1;
     while (off < blob->size && n > 0) {
-        n = cache_reader_pread(reader, copy + off, blob->size - off, off, &err);
+        n = kit_read(reader, copy + off, blob->size - off, off, &err);
         off += n > 0 ? (uint64_t)n : 0;
     }
     assert_int_equal(cache_reader_size(reader), blob->size);

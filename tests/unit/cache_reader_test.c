@@ -45,8 +45,8 @@ static void follower_step(void *arg)
                               follower);
             return;
         }
-        n = cache_reader_pread(follower->reader, follower->copy + follower->off, (size_t)n,
-                               follower->off, &follower->err);
+        n = kit_read(follower->reader, follower->copy + follower->off, (size_t)n, follower->off,
+                     &follower->err);
         assert_true(n > 0);
         follower->off += (uint64_t)n;
     }
@@ -287,7 +287,7 @@ static void reader__keeps_its_bytes_when_the_blob_is_removed(void **state)
     assert_int_equal(kit_latch_wait(&done), 0);
     assert_int_equal(kit_state(&kit, &blob.digest), CACHE_ABSENT);
     assert_false(kit_has_file(&kit, &blob.digest, false));
-    assert_int_equal(cache_reader_pread(reader, &byte, 1, blob.size - 1, NULL), 1);
+    assert_int_equal(kit_read(reader, &byte, 1, blob.size - 1, NULL), 1);
     assert_int_equal(byte, blob.bytes[blob.size - 1]);
     assert_int_equal(kit_used(&kit), blob.size); /* its blocks are still taken */
     assert_int_equal(kit_put(&kit, &blob), 0);   /* and a new copy is a new file */

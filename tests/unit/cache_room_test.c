@@ -124,7 +124,7 @@ static void room__refuses_to_remove_what_is_pinned_or_being_written(void **state
     KIT_UNTIL(cache_stat(&entry, kit.cache, &other.digest, NULL) == 0 && entry.present_bytes > 0);
     cache_remove(kit.cache, &other.digest, kit_completion(&kit, &done));
     assert_int_equal(kit_latch_wait(&done), DT_ECONFLICT);
-    kit_on_loop(fill.loop, kit_drop_now, &fill);
+    kit_on_loop(fill.loop, kit_abort_now, &fill);
     kit_blob_free(&blob);
     kit_blob_free(&other);
 }
@@ -196,7 +196,7 @@ static void room__is_exact_under_churn(void **state)
             cache_remove(kit.cache, &blob.digest, kit_completion(&kit, &done));
             (void)kit_latch_wait(&done);
         } else {
-            fill.stop = kind == 3 ? KIT_STOP_ABORT : kind == 4 ? KIT_STOP_DROP : KIT_STOP_NOT;
+            fill.stop = kind == 3 ? KIT_STOP_ABORT : KIT_STOP_NOT;
             fill.stop_after = fill.stop == KIT_STOP_NOT ? 0 : size * 2 / 3 + 1;
             kit_fill_start(&fill, &kit, &blob);
             int code = kit_fill_wait(&fill);

@@ -67,7 +67,7 @@ static void writer__refuses_a_second_writer_and_a_sealed_blob(void **state)
     assert_int_equal(kit_fill_wait(&first), 0);
     kit_fill_start(&second, &kit, &blob);
     assert_int_equal(kit_fill_wait(&second), DT_ECONFLICT);
-    kit_on_loop(first.loop, kit_drop_now, &first);
+    kit_on_loop(first.loop, kit_abort_now, &first);
     KIT_UNTIL(kit_put(&kit, &blob) == 0);
     second = (struct kit_fill){0};
     kit_fill_start(&second, &kit, &blob);
@@ -159,19 +159,6 @@ static void writer__fetches_a_committed_piece_again_when_its_checksum_is_wrong(v
     kit_blob_free(&blob);
 }
 
-static void writer__dropped_leaves_nothing(void **state)
-{
-    (void)state;
-    struct kit_blob blob = kit_blob_make(9, 8 * MIB);
-    struct kit_fill fill = {.stop_after = 5 * MIB, .stop = KIT_STOP_DROP};
-    kit_fill_start(&fill, &kit, &blob);
-    assert_int_equal(kit_fill_wait(&fill), DT_ECANCELLED);
-    KIT_UNTIL(kit_used(&kit) == 0);
-    assert_false(kit_has_file(&kit, &blob.digest, true));
-    assert_int_equal(kit_state(&kit, &blob.digest), CACHE_ABSENT);
-    kit_blob_free(&blob);
-}
-
 static void writer__aborted_before_its_first_piece_leaves_nothing(void **state)
 {
     (void)state;
@@ -239,7 +226,6 @@ int main(void)
         T(writer__that_finishes_too_early_is_a_mismatch),
         T(writer__aborted_is_resumed_by_the_next_one),
         T(writer__fetches_a_committed_piece_again_when_its_checksum_is_wrong),
-        T(writer__dropped_leaves_nothing),
         T(writer__aborted_before_its_first_piece_leaves_nothing),
         T(writer__of_another_size_replaces_the_part),
         T(writer__refuses_what_is_larger_than_anything),
