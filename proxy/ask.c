@@ -311,7 +311,7 @@ static uint64_t ask_share_ms(const struct proxy_ask *ask, uint64_t left_ms)
     uint64_t now_ms = dt_loop_now_ms(ask->loop);
     unsigned n = 1;
 
-    for (size_t i = 0; i < upstream->n_endpoints && i < 32; i++)
+    for (size_t i = 0; i < upstream->n_endpoints; i++)
         if (!(ask->tried_mask & 1U << i) &&
             reg_endpoint_breaker(&upstream->endpoints[i], now_ms) == REG_BREAKER_CLOSED)
             n++;

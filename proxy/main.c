@@ -168,8 +168,9 @@ static int start(struct daemon *daemon, struct dt_err *err)
     proxy->options = &daemon->options;
     proxy->upstreams = daemon->options.upstreams;
     proxy->n_upstreams = daemon->options.n_upstreams;
-    proxy->default_upstream =
-        (size_t)(proxy_upstream_find(proxy, daemon->options.default_upstream) - proxy->upstreams);
+    proxy->default_upstream = (size_t)(reg_upstream_find(proxy->upstreams, proxy->n_upstreams,
+                                                         daemon->options.default_upstream) -
+                                       proxy->upstreams);
     proxy->started_ms = dt_wall_ms();
     raise_file_limit(daemon->options.max_connections);
     int rc = make_base(daemon, err);

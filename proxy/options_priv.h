@@ -7,8 +7,6 @@
 
 #include "proxy/options.h"
 
-/* Endpoints are remembered in a 32-bit mask while one question goes round (reg_upstream_pick()). */
-#define OPTIONS_ENDPOINTS_MAX 32
 #define OPTIONS_UPSTREAMS_MAX 1024
 
 /* on_section of proxy_config_spec: takes `upstreams`. */

@@ -224,9 +224,9 @@ static int take_endpoints(struct reg_upstream *out, const struct dt_yaml *list, 
 {
     if (list == NULL || list->kind != DT_YAML_SEQUENCE || list->n == 0)
         return dt_err_set(err, DT_EINVAL, "upstream %.80s needs a list of endpoints", out->name);
-    if (list->n > OPTIONS_ENDPOINTS_MAX)
+    if (list->n > REG_ENDPOINTS_MAX)
         return dt_err_set(err, DT_ETOOBIG, "upstream %.80s has more than %d endpoints", out->name,
-                          OPTIONS_ENDPOINTS_MAX);
+                          REG_ENDPOINTS_MAX);
     out->endpoints = dt_new_array(struct reg_endpoint, list->n);
     for (; out->n_endpoints < list->n; out->n_endpoints++) {
         size_t i = out->n_endpoints;
@@ -340,8 +340,8 @@ static int merge_flag(struct proxy_options *options, const char *text, struct dt
     int rc = reg_upstream_parse_flag(&upstream, text, &why);
     if (rc == 0) {
         rc = check_name(upstream.name, &why);
-        if (rc == 0 && upstream.n_endpoints > OPTIONS_ENDPOINTS_MAX)
-            rc = dt_err_set(&why, DT_ETOOBIG, "more than %d endpoints", OPTIONS_ENDPOINTS_MAX);
+        if (rc == 0 && upstream.n_endpoints > REG_ENDPOINTS_MAX)
+            rc = dt_err_set(&why, DT_ETOOBIG, "more than %d endpoints", REG_ENDPOINTS_MAX);
         if (rc < 0)
             reg_upstream_fini(&upstream);
     }

@@ -2,8 +2,8 @@
  * proxy/proxy.h - what the whole process shares, and who may touch it.
  *
  * Made by main.c before the loops start and read-only afterwards; what changes lives in the objects
- * that are pointed to, each with its own rule (the cache: any thread; a repository, a task: its home
- * loop, see proxy_repository_home() and proxy_task_home()). SIGHUP changes nothing here: what may be
+ * that are pointed to, each with its own rule (the cache: any thread; a repository: the loop its name
+ * hashes to; a task: the loop its digest hashes to). SIGHUP changes nothing here: what may be
  * reloaded is applied by main (proxy/upkeep.c), and every other option keeps its value.
  */
 #ifndef DARTER_PROXY_PROXY_H
@@ -38,8 +38,5 @@ struct proxy {
     uint64_t started_ms;            /* wall clock */
     _Atomic bool is_draining;
 };
-
-/* The upstream that ?ns= names (case-insensitive, "docker.io" and its alias hosts), or NULL. */
-struct reg_upstream *proxy_upstream_find(const struct proxy *, const char *name);
 
 #endif

@@ -18,33 +18,6 @@
 
 #define NS_MAX 300 /* a host name of 253 bytes, brackets and a port */
 
-/* Docker Hub by all names that clients use for it: the short one in image names, the API's host,
- * and the host of old credentials. */
-static const char *const docker_hub_names[] = {"docker.io", "registry-1.docker.io",
-                                               "index.docker.io", "registry.hub.docker.com"};
-
-static bool is_docker_hub(const char *name)
-{
-    for (size_t i = 0; i < sizeof(docker_hub_names) / sizeof(docker_hub_names[0]); i++)
-        if (dt_text_equal_nocase(name, docker_hub_names[i]))
-            return true;
-    return false;
-}
-
-static struct reg_upstream *upstream_find(struct reg_upstream *upstreams, size_t n_upstreams,
-                                          const char *name)
-{
-    bool is_hub = is_docker_hub(name);
-
-    for (size_t i = 0; i < n_upstreams; i++)
-        if (dt_text_equal_nocase(upstreams[i].name, name))
-            return &upstreams[i];
-    for (size_t i = 0; is_hub && i < n_upstreams; i++)
-        if (is_docker_hub(upstreams[i].name))
-            return &upstreams[i];
-    return NULL;
-}
-
 /* Sets what the client is told, and fills err. */
 static int route_refuse(const char **registry_code, const char *code, struct dt_err *err,
                         enum dt_code what, const char *message, const char *shown)
@@ -119,11 +92,11 @@ static struct reg_upstream *upstream_of_url(struct reg_upstream *upstreams, size
 
     if (dt_text_print(name, sizeof(name), "%s%s%s:%u", is_ipv6 ? "[" : "", url->host,
                       is_ipv6 ? "]" : "", (unsigned)url->port))
-        found = upstream_find(upstreams, n_upstreams, name);
+        found = reg_upstream_find(upstreams, n_upstreams, name);
     if (found != NULL || url->port != default_port)
         return found;
     *strrchr(name, ':') = '\0';
-    return upstream_find(upstreams, n_upstreams, name);
+    return reg_upstream_find(upstreams, n_upstreams, name);
 }
 
 /* How a path that the specification knows is written for upstream: repository, then reference. */
@@ -164,7 +137,7 @@ static int route_complete_name(struct proxy_route *out, struct dt_err *err)
 {
     char name[REG_NAME_MAX + 1];
 
-    if (!is_docker_hub(out->upstream->name) || out->path.repository[0] == '\0' ||
+    if (!reg_is_docker_hub(out->upstream->name) || out->path.repository[0] == '\0' ||
         strchr(out->path.repository, '/') != NULL)
         return 0;
     if (!dt_text_print(name, sizeof(name), "library/%s", out->path.repository))
@@ -188,7 +161,7 @@ static int route_read(struct proxy_route *out, const char **registry_code,
         return -DT_EINVAL;
     }
     if (has_ns)
-        out->upstream = upstream_find(upstreams, n_upstreams, ns);
+        out->upstream = reg_upstream_find(upstreams, n_upstreams, ns);
     else if (url != NULL)
         out->upstream = upstream_of_url(upstreams, n_upstreams, url);
     if (out->upstream == NULL)

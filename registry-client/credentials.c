@@ -13,6 +13,7 @@
 #include "registry-client/base64_priv.h"
 #include "registry-client/host_priv.h"
 #include "registry-client/json_priv.h"
+#include "registry-client/ref.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -138,7 +139,6 @@ int reg_credentials_from_docker_config(struct reg_credentials *out, const char *
 static bool key_host(char out[REG_HOST_SIZE], const char *key)
 {
     static const char *const PATHS[] = {"", "/", "/v1", "/v1/", "/v2", "/v2/"};
-    static const char *const HUB[] = {"index.docker.io", "registry-1.docker.io"};
 
     if (dt_text_has_prefix(key, "https://"))
         key += strlen("https://");
@@ -151,9 +151,8 @@ static bool key_host(char out[REG_HOST_SIZE], const char *key)
         is_whole = is_whole || strcmp(path, PATHS[i]) == 0;
     if (!is_whole || reg_host_parse(out, key, len, NULL) < 0)
         return false;
-    for (size_t i = 0; i < sizeof(HUB) / sizeof(HUB[0]); i++)
-        if (strcmp(out, HUB[i]) == 0)
-            memcpy(out, "docker.io", sizeof("docker.io"));
+    if (reg_is_docker_hub(out))
+        memcpy(out, "docker.io", sizeof("docker.io"));
     return true;
 }
 

@@ -15,11 +15,11 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "registry-client/host_priv.h"
+#include "registry-client/ref.h"
 
 #include <string.h>
 
 #define PROBE_WINDOW_MS 5000u /* a probe that says nothing for so long is replaced */
-#define ENDPOINTS_MAX   32    /* bits of tried_mask */
 
 /* ---- life ---------------------------------------------------------------------------------------
  */
@@ -215,8 +215,8 @@ static int add_endpoints(struct reg_upstream *out, const char *urls, struct dt_e
     size_t n = 1;
     for (const char *p = urls; *p != '\0'; p++)
         n += *p == ',';
-    if (n > ENDPOINTS_MAX)
-        return dt_err_set(err, DT_EINVAL, "%zu URLs, at most %d", n, ENDPOINTS_MAX);
+    if (n > REG_ENDPOINTS_MAX)
+        return dt_err_set(err, DT_EINVAL, "%zu URLs, at most %d", n, REG_ENDPOINTS_MAX);
     out->endpoints = dt_new_array(struct reg_endpoint, n);
     for (;;) {
         size_t len = strcspn(urls, ",");
@@ -245,11 +245,23 @@ int reg_upstream_parse_flag(struct reg_upstream *out, const char *text, struct d
     return dt_err_set(err, DT_EINVAL, "upstream: %s", why.msg);
 }
 
+struct reg_upstream *reg_upstream_find(struct reg_upstream *upstreams, size_t n, const char *name)
+{
+    bool is_hub = reg_is_docker_hub(name);
+    for (size_t i = 0; i < n; i++)
+        if (dt_text_equal_nocase(upstreams[i].name, name))
+            return &upstreams[i];
+    for (size_t i = 0; is_hub && i < n; i++)
+        if (reg_is_docker_hub(upstreams[i].name))
+            return &upstreams[i];
+    return NULL;
+}
+
 int reg_upstream_pick(struct reg_upstream *upstream, uint32_t tried_mask, uint64_t now_ms)
 {
     struct reg_endpoint *first = NULL;
 
-    DT_ASSERT(upstream->n_endpoints <= ENDPOINTS_MAX);
+    DT_ASSERT(upstream->n_endpoints <= REG_ENDPOINTS_MAX);
     for (size_t i = 0; i < upstream->n_endpoints; i++) {
         struct reg_endpoint *endpoint = &upstream->endpoints[i];
         if (tried_mask >> i & 1)

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#define REG_ENDPOINTS_MAX      32    /* of one upstream: bits of tried_mask */
 #define REG_BREAKER_FAILURES   3     /* in a row, before it opens */
 #define REG_BREAKER_BASE_MS    1000u /* first wait; doubles, with jitter of +-20 % */
 #define REG_BREAKER_MAX_MS     60000u
@@ -65,6 +66,8 @@ struct reg_upstream {
     uint64_t revalidate_ms; /* manifests by digest too (Harbor's 412 policy); 0 = never */
 };
 void reg_upstream_fini(struct reg_upstream *);
+/* The one of this name, without regard to case; Docker Hub by any of its names. NULL = none. */
+struct reg_upstream *reg_upstream_find(struct reg_upstream *upstreams, size_t n, const char *name);
 /* "NAME=URL[,URL...]" of --upstream. */
 int reg_upstream_parse_flag(struct reg_upstream *out, const char *text, struct dt_err *);
 /* Pure: the endpoint to try next: first admitted one after `tried_mask` is taken out; -1 = none.

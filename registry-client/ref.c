@@ -9,7 +9,6 @@
 #include "registry-client/ref.h"
 
 #include "base/text.h"
-#include "registry-client/host_priv.h"
 
 #include <string.h>
 
@@ -101,86 +100,14 @@ int reg_reference_parse(struct reg_reference *out, const char *text, size_t len,
     return 0;
 }
 
-/* ---- images as people write them ----------------------------------------------------------------
- */
-
-/* Docker's rule (distribution/reference, splitDockerDomain): the part before the first slash is a
- * host if it could not be a repository's first component, or is "localhost". */
-static bool is_host_part(const char *text, size_t len)
+bool reg_is_docker_hub(const char *host)
 {
-    if (len == strlen("localhost") && memcmp(text, "localhost", len) == 0)
-        return true;
-    for (size_t i = 0; i < len; i++)
-        if (text[i] == '.' || text[i] == ':' || (text[i] >= 'A' && text[i] <= 'Z'))
+    static const char *const NAMES[] = {"docker.io", "registry-1.docker.io", "index.docker.io",
+                                        "registry.hub.docker.com"};
+    for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++)
+        if (dt_text_equal_nocase(host, NAMES[i]))
             return true;
     return false;
-}
-
-static int split_host(struct reg_image *out, const char **rest, const char *text,
-                      struct dt_err *err)
-{
-    static const char HUB[] = "docker.io";
-    const char *slash = strchr(text, '/');
-
-    *rest = text;
-    if (slash == NULL || !is_host_part(text, (size_t)(slash - text))) {
-        memcpy(out->host, HUB, sizeof(HUB));
-        return 0;
-    }
-    if (reg_host_parse(out->host, text, (size_t)(slash - text), err) < 0)
-        return -DT_EINVAL;
-    if (strcmp(out->host, "index.docker.io") == 0)
-        memcpy(out->host, HUB, sizeof(HUB));
-    *rest = slash + 1;
-    return 0;
-}
-
-/* 64 hex digits alone name a local image by its id, never one in a registry. */
-static bool is_image_id(const char *text)
-{
-    return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
-}
-
-static int parse_image_reference(struct reg_image *out, const char *tag, size_t tag_len,
-                                 const char *digest, struct dt_err *err)
-{
-    if (tag != NULL && !reg_tag_is_valid(tag, tag_len))
-        return dt_err_set(err, DT_EINVAL, "bad tag in image name");
-    if (digest == NULL)
-        return reg_reference_parse(&out->reference, tag == NULL ? "latest" : tag,
-                                   tag == NULL ? strlen("latest") : tag_len, err);
-    /* "name:tag@digest": the digest decides, the tag is for the reader. */
-    if (reg_reference_parse(&out->reference, digest, strlen(digest), err) < 0)
-        return -DT_EINVAL;
-    return out->reference.is_digest ? 0 : dt_err_set(err, DT_EINVAL, "no digest after '@'");
-}
-
-int reg_image_parse(struct reg_image *out, const char *text, struct dt_err *err)
-{
-    const char *rest = NULL;
-
-    *out = (struct reg_image){.host = ""};
-    if (is_image_id(text))
-        return dt_err_set(err, DT_EINVAL, "an image id is not an image name");
-    if (split_host(out, &rest, text, err) < 0)
-        return -DT_EINVAL;
-    size_t name_len = strcspn(rest, ":@");
-    const char *tag = rest[name_len] == ':' ? rest + name_len + 1 : NULL;
-    size_t tag_len = tag == NULL ? 0 : strcspn(tag, "@");
-    const char *at = tag == NULL ? rest + name_len : tag + tag_len;
-    if (parse_image_reference(out, tag, tag_len, *at == '@' ? at + 1 : NULL, err) < 0)
-        return -DT_EINVAL;
-
-    bool is_short = strcmp(out->host, "docker.io") == 0 && memchr(rest, '/', name_len) == NULL;
-    if (name_len > REG_NAME_MAX ||
-        !dt_text_print(out->repository, sizeof(out->repository), "%s%.*s",
-                       is_short ? "library/" : "", (int)name_len, rest) ||
-        !reg_name_is_valid(rest, name_len))
-        return dt_err_set(err, DT_EINVAL,
-                          "not a repository name (lower case letters, digits, "
-                          "separators; at most %d bytes)",
-                          REG_NAME_MAX);
-    return 0;
 }
 
 /* ---- request paths ------------------------------------------------------------------------------

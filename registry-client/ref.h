@@ -24,14 +24,8 @@ struct reg_reference {
 };
 int reg_reference_parse(struct reg_reference *out, const char *text, size_t len, struct dt_err *);
 
-/* "docker.io/library/nginx:1.25", "nginx", "harbor:5000/p/r@sha256:...": as people and runtimes
- * write an image. Docker Hub's short forms get "docker.io" and "library/". */
-struct reg_image {
-    char host[262]; /* "docker.io", "harbor.test:1234" */
-    char repository[REG_NAME_MAX + 1];
-    struct reg_reference reference; /* tag "latest" when none was given */
-};
-int reg_image_parse(struct reg_image *out, const char *text, struct dt_err *);
+/* Docker Hub by any name that clients, auth files and old settings have for it? */
+bool reg_is_docker_hub(const char *host);
 
 /* What a path on /v2/ asks for. */
 enum reg_kind {
