@@ -35,7 +35,7 @@ static json_t *json_of_statistics(const struct cache_usage *usage)
                      (json_int_t)usage->evicted_bytes);
 }
 
-json_t *admin_json_usage(const struct cache_usage *usage)
+static json_t *json_of_usage(const struct cache_usage *usage)
 {
     json_t *json =
         json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "usable",
@@ -96,7 +96,7 @@ void admin_get_cache(struct admin_call *call)
         call->link = admin_page_next(&page, &entries[n - 1].digest);
     free(entries);
     admin_answer_json(call, 200,
-                      json_pack("{s:o, s:o, s:o, s:o, s:o}", "usage", admin_json_usage(&usage),
+                      json_pack("{s:o, s:o, s:o, s:o, s:o}", "usage", json_of_usage(&usage),
                                 "statistics", json_of_statistics(&usage), "scrub",
                                 json_of_scrub(&usage), "blobs", blobs, "next", next));
 }

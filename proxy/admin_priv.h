@@ -97,7 +97,6 @@ uint64_t admin_scrub_rate(struct proxy_admin *);
 /* Helpers of the documents. */
 void admin_json_time(json_t *object, const char *key, uint64_t unix_ms); /* null when 0 */
 json_t *admin_json_digest(const struct dt_digest *);
-json_t *admin_json_usage(const struct cache_usage *);
 json_t *admin_json_config(const struct proxy_options *);
 
 /* Makes the gauges of cache and upstreams known to /metrics; once, at start. */

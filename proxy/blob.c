@@ -247,15 +247,10 @@ static void on_deadline(void *arg)
     struct dt_err err = {0};
     /* Half the time went into waiting for a small blob's digest: on this slow a link its bytes are
      * better sent as they come; its last one still waits. */
-    if (blob->is_waiting && !blob->streams_unverified) {
-        blob->streams_unverified = true;
-        dt_timer_set(&blob->deadline, proxy_request_head_left_ms(blob->request));
-        check_first_bytes(blob);
-        return;
-    }
     if (!blob->streams_unverified) {
         blob->streams_unverified = true;
         dt_timer_set(&blob->deadline, proxy_request_head_left_ms(blob->request));
+        check_first_bytes(blob); /* of no consequence before the blob is open */
         return;
     }
     cache_reader_close(&blob->reader);
@@ -375,43 +370,39 @@ static void serve_head(struct proxy_request *request, uint64_t size)
     dt_http_reply_head(request->http, 200, size);
 }
 
-struct permit_wait {
-    struct proxy_request *request; /* a counted reference */
-};
-
-static void on_permit(void *arg, struct proxy_permit *permit)
+/* Takes the caller's reference to the request over. */
+static struct proxy_blob *blob_new(struct proxy_request *request, uint64_t known_size)
 {
-    struct permit_wait *wait = arg;
-    struct proxy_request *request = wait->request;
-    free(wait);
-    if (!proxy_request_is_live(request)) {
-        proxy_request_unref(&request);
-        return;
-    }
-    if (permit->refusal.err.code != 0 || request->is_head) {
-        if (permit->refusal.err.code != 0)
-            proxy_request_refuse(request, &permit->refusal);
-        else
-            serve_head(request, permit->size);
-        proxy_request_unref(&request);
-        return;
-    }
     struct proxy_blob *blob = dt_new(struct proxy_blob);
     blob->magic = BLOB_MAGIC;
     blob->request = request;
-    blob->known_size = permit->size;
+    blob->known_size = known_size;
     request->job = blob;
     request->job_end = blob_end;
     dt_timer_init(&blob->deadline, request->loop, on_deadline, blob);
     dt_timer_set(&blob->deadline, (proxy_request_head_left_ms(request) + 1) / 2);
-    serve_get(blob);
+    return blob;
+}
+
+static void on_permit(void *arg, struct proxy_permit *permit)
+{
+    struct proxy_request *request = arg; /* a counted reference */
+    bool is_live = proxy_request_is_live(request);
+    if (is_live && permit->refusal.err.code == 0 && !request->is_head) {
+        serve_get(blob_new(request, permit->size));
+        return;
+    }
+    if (is_live && permit->refusal.err.code != 0)
+        proxy_request_refuse(request, &permit->refusal);
+    else if (is_live)
+        serve_head(request, permit->size);
+    proxy_request_unref(&request);
 }
 
 void proxy_blob_serve(struct proxy_request *request)
 {
-    struct permit_wait *wait = dt_new(struct permit_wait);
-    wait->request = proxy_request_ref(request);
-    proxy_repository_permit_blob(
-        request->proxy, request->route.upstream, request->route.path.repository,
-        &request->route.path.reference.digest, request->authorization, on_permit, wait);
+    proxy_repository_permit_blob(request->proxy, request->route.upstream,
+                                 request->route.path.repository,
+                                 &request->route.path.reference.digest, request->authorization,
+                                 on_permit, proxy_request_ref(request));
 }

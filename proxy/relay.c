@@ -214,12 +214,6 @@ static void reply(struct proxy_relay *relay, const struct dt_fetch_head *head)
                              &BODY_OPS, relay);
 }
 
-static bool has_more_endpoints(const struct proxy_relay *relay)
-{
-    uint32_t all = (1u << relay->request->route.upstream->n_endpoints) - 1;
-    return (relay->tried & all) != all;
-}
-
 static bool on_head(void *arg, const struct dt_fetch_head *head)
 {
     struct proxy_relay *relay = arg;
@@ -253,10 +247,7 @@ static void on_done(void *arg, const struct dt_err *err)
     }
     if (relay->err.code == 0)
         relay->err = *err;
-    if (has_more_endpoints(relay))
-        ask_next(relay);
-    else
-        fail(relay, &relay->err);
+    ask_next(relay);
 }
 
 static void on_deadline(void *arg)

@@ -18,13 +18,12 @@
 #include <string.h>
 
 #define RELAY_BLOB_MAGIC 0x72626c62u
-#define RELAY_SOURCES    16
 #define RELAY_TRIES      3 /* per source */
 
 struct relay_blob {
     unsigned magic;
     struct proxy_request *request; /* a counted reference */
-    struct source *sources[RELAY_SOURCES];
+    struct source *sources[REG_ENDPOINTS_MAX];
     size_t n_sources, source;   /* `source` runs now */
     struct source_fetch *fetch; /* owned while running */
     uint64_t size;              /* of the blob, or UINT64_MAX */
@@ -34,10 +33,12 @@ struct relay_blob {
     struct relay_buffer buffer;
     struct dt_timer deadline;
     struct dt_err err;
-    bool is_part, is_range_known, is_paused, is_replying, is_complete, has_failed;
+    bool is_part, is_paused, is_replying, is_complete, has_failed;
+    bool is_size_claimed; /* `size` is what the first source said */
 };
 
 static void fetch_next(struct relay_blob *relay);
+static void conclude(struct relay_blob *relay);
 
 static void relay_blob_end(void *arg, enum dt_http_end how)
 {
@@ -143,7 +144,6 @@ static bool resolve_range(struct relay_blob *relay)
 {
     struct proxy_request *request = relay->request;
     struct dt_err err = {0};
-    relay->is_range_known = true;
     relay->end = relay->size;
     struct dt_range range = {.kind = DT_RANGE_NONE};
     if (relay->size != UINT64_MAX && dt_http_header(request->http, "if-range") == NULL)
@@ -174,6 +174,7 @@ static int on_size(void *arg, uint64_t blob_size)
     struct relay_blob *relay = arg;
     if (relay->size == UINT64_MAX && blob_size != UINT64_MAX && relay->pos == 0) {
         relay->size = blob_size;
+        relay->is_size_claimed = true;
         if (relay->end == UINT64_MAX)
             relay->end = blob_size; /* no Range was resolved against an unknown size: all of it */
     }
@@ -182,10 +183,21 @@ static int on_size(void *arg, uint64_t blob_size)
     return 0;
 }
 
+/* Where the fetching ends: a blob that is verified is read to its end. */
+static uint64_t target(const struct relay_blob *relay)
+{
+    return relay->hasher != NULL ? relay->size : relay->end;
+}
+
+/* Bytes beyond the target are nobody's: let through, they would push the last byte of the blob out
+ * to the client before its digest is known. */
 static bool on_data(void *arg, const void *bytes, size_t len)
 {
     struct relay_blob *relay = arg;
     const char *from = bytes;
+    bool is_over = len > target(relay) - relay->pos;
+    if (is_over)
+        len = (size_t)(target(relay) - relay->pos);
     size_t skip = 0;
     if (relay->pos < relay->first)
         skip = relay->first - relay->pos < len ? (size_t)(relay->first - relay->pos) : len;
@@ -196,7 +208,12 @@ static bool on_data(void *arg, const void *bytes, size_t len)
     if (relay->hasher != NULL)
         dt_hasher_update(relay->hasher, bytes, len);
     relay->pos += len;
-    reply_or_wake(relay);
+    if (is_over) {
+        relay->sources[relay->source]->ops->cancel(&relay->fetch);
+        conclude(relay);
+    } else {
+        reply_or_wake(relay);
+    }
     return true;
 }
 
@@ -226,26 +243,34 @@ static void on_mismatch(struct relay_blob *relay)
     }
     relay_buffer_reset(&relay->buffer);
     relay->pos = 0;
+    if (relay->is_size_claimed) /* by him */
+        relay->size = relay->end = UINT64_MAX;
+    relay->is_size_claimed = false;
     relay->hasher =
         dt_hasher_new((enum dt_digest_algo)relay->request->route.path.reference.digest.algo);
     fetch_next(relay);
+}
+
+/* Every byte that was wanted is here. */
+static void conclude(struct relay_blob *relay)
+{
+    if (!is_right(relay)) {
+        on_mismatch(relay);
+        return;
+    }
+    relay->is_complete = true;
+    relay_buffer_finish(&relay->buffer);
+    reply_or_wake(relay);
 }
 
 static void on_done(void *arg, const struct dt_err *err)
 {
     struct relay_blob *relay = arg;
     struct source *source = relay->sources[relay->source];
-    uint64_t target = relay->hasher != NULL ? relay->size : relay->end;
     relay->fetch = NULL;
     relay->is_paused = false;
-    if (err->code == 0 && (target == UINT64_MAX || relay->pos == target)) {
-        if (!is_right(relay)) {
-            on_mismatch(relay);
-            return;
-        }
-        relay->is_complete = true;
-        relay_buffer_finish(&relay->buffer);
-        reply_or_wake(relay);
+    if (err->code == 0 && (target(relay) == UINT64_MAX || relay->pos == target(relay))) {
+        conclude(relay);
         return;
     }
     relay->err = *err;
@@ -301,7 +326,7 @@ void proxy_relay_blob(struct proxy_request *request, uint64_t size)
     relay->magic = RELAY_BLOB_MAGIC;
     relay->request = proxy_request_ref(request);
     relay->size = size;
-    for (size_t i = 0; i < upstream->n_endpoints && i < RELAY_SOURCES; i++)
+    for (size_t i = 0; i < upstream->n_endpoints; i++)
         relay->sources[relay->n_sources++] = source_registry_new(
             request->proxy, upstream, &upstream->endpoints[i], request->route.path.repository,
             &request->route.path.reference.digest, request->authorization);

@@ -44,7 +44,6 @@ void proxy_refusal_fini(struct proxy_refusal *);
 struct proxy_permit {
     struct proxy_refusal refusal;
     uint64_t size; /* of the blob; UINT64_MAX = not known yet */
-    bool is_stale; /* granted by grace while upstream is away */
 };
 typedef void (*proxy_permit_f)(void *arg, struct proxy_permit *permit); /* contents may be taken */
 /* done comes exactly once, on the calling loop, never from inside. */

@@ -18,7 +18,6 @@ static bool may_be_stale(const struct repository_call *call)
 static void permit_stale(struct repository_call *call)
 {
     call->permit.size = call->link.size;
-    call->permit.is_stale = true;
     repository_call_answer(call);
 }
 

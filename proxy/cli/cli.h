@@ -31,7 +31,6 @@ enum cli_exit {
 #undef X
         CLI_EXIT_END
 };
-const char *cli_exit_text(enum cli_exit);
 
 #define CLI_ADMIN_DEFAULT "127.0.0.1:65003"
 #define CLI_ADMIN_ENV     "DARTER_ADMIN"

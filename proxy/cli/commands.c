@@ -59,11 +59,6 @@ static const char *const exit_texts[] = {
 #undef X
 };
 
-const char *cli_exit_text(enum cli_exit exit_code)
-{
-    return exit_texts[exit_code];
-}
-
 /* ---- parsing ---- */
 
 static const struct cli_flag *find_flag(const char *name, size_t len)
@@ -194,7 +189,7 @@ void cli_print_help(struct dt_text *out)
     }
     dt_text_add(out, "\nExit status:\n");
     for (int i = 0; i < CLI_EXIT_END; i++)
-        dt_text_addf(out, "  %d  %s\n", i, cli_exit_text((enum cli_exit)i));
+        dt_text_addf(out, "  %d  %s\n", i, exit_texts[i]);
 }
 
 /* ---- the man page ---- */
@@ -261,7 +256,7 @@ void cli_print_man(struct dt_text *out)
                  CLI_ADMIN_ENV);
     dt_text_add(out, ".Sh EXIT STATUS\n.Bl -tag -width Ds -compact\n");
     for (int i = 0; i < CLI_EXIT_END; i++)
-        dt_text_addf(out, ".It %d\n%s\n", i, cli_exit_text((enum cli_exit)i));
+        dt_text_addf(out, ".It %d\n%s\n", i, exit_texts[i]);
     dt_text_add(out, ".El\n"
                      ".Sh EXAMPLES\nWhat takes the room, and which downloads run:\n"
                      ".Bd -literal -offset indent\n"

@@ -39,7 +39,7 @@ static void stale__copies_are_for_those_who_could_read_before(void **state)
         /* not asked again for a while, whatever Alice wants of it */
         expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_STALE);
         expect_manifest(lab_manifest(lab, digest_of(MANIFEST1), ALICE), MANIFEST1, PROXY_STALE);
-        expect_permit(lab_blob(lab, "team/app", LAYER, ALICE), 222, true);
+        expect_permit(lab_blob(lab, "team/app", LAYER, ALICE), 222);
         assert_int_equal(origin_count(&lab->origin, &lab->origin.n_requests), n);
         asked = lab_manifest(lab, "v1", EVE);
         if (rows[i].status == 429)
@@ -127,7 +127,7 @@ static void stale__copies_are_for_everybody_where_the_repository_is_public(void 
         else
             expect_refused(asked, 503, "UNAVAILABLE");
     }
-    expect_permit(lab_blob(lab, "team/app", LAYER, NULL), 222, true);
+    expect_permit(lab_blob(lab, "team/app", LAYER, NULL), 222);
     /* also after a restart */
     lab_close(lab);
     lab_open(lab, 1);

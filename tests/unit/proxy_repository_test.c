@@ -27,8 +27,8 @@ static void tag__is_asked_for_once_and_then_served_from_the_cache(void **state)
     expect_manifest(asked, MANIFEST1, PROXY_HIT);
     /* what a runtime asks next: the digest, config and layer; all known by now */
     expect_manifest(lab_manifest(lab, digest_of(MANIFEST1), ALICE), MANIFEST1, PROXY_HIT);
-    expect_permit(lab_blob(lab, "team/app", CONFIG, ALICE), 11, false);
-    expect_permit(lab_blob(lab, "team/app", LAYER, ALICE), 222, false);
+    expect_permit(lab_blob(lab, "team/app", CONFIG, ALICE), 11);
+    expect_permit(lab_blob(lab, "team/app", LAYER, ALICE), 222);
     assert_int_equal(origin_count(&lab->origin, &lab->origin.n_gets), 1);
     assert_int_equal(origin_count(&lab->origin, &lab->origin.n_blob_heads), 0);
     end(lab);
@@ -254,8 +254,8 @@ static void rights__to_a_blob_nobody_listed_are_asked_upstream_once(void **state
     lab->origin.blob = STRANGE;
     lab_open(lab, 2);
     lab_run(lab);
-    expect_permit(lab_blob(lab, "team/app", STRANGE, ALICE), 77, false);
-    expect_permit(lab_blob(lab, "team/app", STRANGE, ALICE), 77, false);
+    expect_permit(lab_blob(lab, "team/app", STRANGE, ALICE), 77);
+    expect_permit(lab_blob(lab, "team/app", STRANGE, ALICE), 77);
     assert_int_equal(origin_count(&lab->origin, &lab->origin.n_blob_heads), 1);
     expect_refused(lab_blob(lab, "team/app", LISTED, ALICE), 404, "BLOB_UNKNOWN");
     expect_refused(lab_blob(lab, "team/app", LISTED, ALICE), 404, "BLOB_UNKNOWN");
@@ -395,7 +395,7 @@ static void rights__in_mode_b_are_our_accounts_and_its_trouble_is_ours(void **st
     lab_run(lab);
     expect_manifest(lab_manifest(lab, "v1", EVE), MANIFEST1, PROXY_MISS);
     expect_manifest(lab_manifest(lab, "v1", NULL), MANIFEST1, PROXY_HIT);
-    expect_permit(lab_blob(lab, "team/app", LAYER, NULL), 222, false);
+    expect_permit(lab_blob(lab, "team/app", LAYER, NULL), 222);
     assert_string_equal(lab->origin.last_authorization, "Bearer ours");
     assert_int_equal(origin_count(&lab->origin, &lab->origin.n_tokens), 1);
     /* upstream throws our token away */
@@ -460,7 +460,7 @@ static void bounds__idle_repositories_make_room_for_new_ones(void **state)
     }
     /* forgotten by now; what must last is in the cache */
     expect_manifest(lab_manifest(lab, "v1", NULL), MANIFEST1, PROXY_HIT);
-    expect_permit(lab_blob(lab, "team/app", LAYER, NULL), 222, false);
+    expect_permit(lab_blob(lab, "team/app", LAYER, NULL), 222);
     assert_int_equal(origin_count(&lab->origin, &lab->origin.n_requests), 2);
     end(lab);
 }
@@ -482,7 +482,7 @@ static void bounds__without_a_cache_every_answer_comes_from_upstream(void **stat
     for (unsigned i = 0; i < 2; i++) {
         expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_MISS);
         lab_settle(lab); /* what was held for the cache is gone by then */
-        expect_permit(lab_blob(lab, "team/app", LAYER, ALICE), 77, false);
+        expect_permit(lab_blob(lab, "team/app", LAYER, ALICE), 77);
         lab_settle(lab);
     }
     end(lab);
