@@ -152,11 +152,12 @@ static void become_unusable(struct cache *cache, const struct dt_err *err)
 
 static void cache_free(struct cache *cache)
 {
-    bool is_clean = cache->index != NULL && !index_is_broken(cache->index);
-    if (cache->index != NULL && !is_clean) {
+    bool is_broken = cache->index != NULL && index_is_broken(cache->index);
+    if (is_broken) {
         int fd = openat(cache->dir_fd, "index/broken", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         dt_close(&fd);
     }
+    bool is_clean = cache->index != NULL && !is_broken && !cache->must_sweep;
     index_close(&cache->index);
     cache_layout_close(cache, is_clean);
     dt_pool_free(&cache->sync_pool);

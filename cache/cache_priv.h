@@ -160,7 +160,7 @@ struct cache {
     unsigned magic;
     char *dir; /* owned */
     int dir_fd, lock_fd;
-    bool was_unclean; /* the last process did not close it: sweep */
+    bool must_sweep; /* the last process did not close it, or not sweep to the end; the janitor's */
     struct dt_pool *pool;
     struct dt_pool *sync_pool; /* owned; one thread: fdatasync one at a time, off the shared pool */
     uint64_t flush_interval_ms, flush_bytes;

@@ -180,8 +180,10 @@ static void *janitor_main(void *arg)
 {
     struct cache_janitor *janitor = arg;
     dt_log_thread_name("janitor");
-    if (janitor->cache->was_unclean)
+    if (janitor->cache->must_sweep) {
         cache_sweep(janitor->cache);
+        janitor->cache->must_sweep = cache_janitor_is_stopping(janitor); /* not to its end, maybe */
+    }
     cache_age_out(janitor->cache, dt_wall_ms());
     for (enum chore chore; (chore = next_chore(janitor)) != CHORE_STOP;) {
         if (chore == CHORE_VERIFY) {

@@ -3,7 +3,7 @@
  *
  *   DIR/lock                         held (flock) by the process that uses the cache
  *   DIR/version                      "1\n"; a larger number was written by a newer program
- *   DIR/running                      while a process has the cache open, and after a crash
+ *   DIR/running                      while a process has the cache open; left: sweep at start
  *   DIR/index/                       LMDB
  *   DIR/blobs/sha256/ab/<hex>        sealed: complete, verified, durable
  *   DIR/blobs/sha256/ab/<hex>.part   being filled, or waiting to be resumed
@@ -234,12 +234,12 @@ static int check_version(struct cache *cache, const char *dir, struct dt_err *er
 
 static int mark_running(struct cache *cache, const char *dir, struct dt_err *err)
 {
-    cache->was_unclean = faccessat(cache->dir_fd, "running", F_OK, 0) == 0;
+    cache->must_sweep = faccessat(cache->dir_fd, "running", F_OK, 0) == 0;
     int fd = openat(cache->dir_fd, "running", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return fail(err, dir, "write");
     dt_close(&fd);
-    if (!cache->was_unclean && fsync(cache->dir_fd) < 0)
+    if (!cache->must_sweep && fsync(cache->dir_fd) < 0)
         return fail(err, dir, "fsync");
     return 0;
 }

@@ -6,7 +6,8 @@
  *   a tag or link unused for a month    -> removed: both are bounded by use
  *
  * Writers and readers are at work meanwhile: a name is touched only while it stands in the table as
- * LEAVING, and the index is asked again after that.
+ * LEAVING, and the index is asked again after that. Files go first: a record is removed later, on
+ * the index writer's thread, and would be refused while its name stands there because of its file.
  */
 #include "cache/cache_priv.h"
 
@@ -110,8 +111,8 @@ static void sweep_records(struct sweep *sweep)
 void cache_sweep(struct cache *cache)
 {
     struct sweep sweep = {.cache = cache};
-    sweep_records(&sweep);
     cache_layout_each(cache, sweep_file, &sweep);
+    sweep_records(&sweep);
     if (sweep.n_files + sweep.n_records > 0)
         dt_log_info("swept", "files=%llu records=%llu what=%s", (unsigned long long)sweep.n_files,
                     (unsigned long long)sweep.n_records, DT_LOG_Q("left behind by a crash"));

@@ -1,7 +1,7 @@
 /*
  * tests/unit/cache_crash_test.c - kill -9 in the middle of everything, and power cuts.
  *
- * A child fills a small cache with blobs and objects as fast as it can, aborts some, drops some,
+ * A child fills a small cache with blobs and objects as fast as it can, aborts some, removes some,
  * and is killed at a random moment. Whatever it was doing, the next process finds: sealed blobs
  * whole and right, committed pieces right, the quota kept, and no file that the index does not
  * know. A power cut is a copy of the disk: the image of an ext4 file system is copied under the
@@ -158,6 +158,89 @@ static void cache__is_right_after_being_killed_at_any_moment(void **state)
     dt_free(&kit.dir);
 }
 
+/* ---- the sweep ---- */
+
+#define STRAYS 40
+
+static void stray_rename(const struct kit_blob *blob)
+{
+    char *part = kit_path(&kit, &blob->digest, true), *path = kit_path(&kit, &blob->digest, false);
+    assert_int_equal(rename(part, path), 0);
+    free(part), free(path);
+}
+
+/* As if killed: the next one to open it must sweep. */
+static void close_uncleanly(void)
+{
+    char *path = dt_asprintf("%s/running", kit.dir);
+    cache_close(&kit.cache);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    dt_close(&fd);
+    free(path);
+}
+
+/* Blobs whose part file got its final name, and whose record did not hear of it. */
+static void make_strays(void)
+{
+    kit_init(&kit, QUOTA, 1);
+    for (unsigned i = 0; i < STRAYS; i++) {
+        struct kit_blob blob = kit_blob_make(7000 + i, 600 * KIB);
+        struct kit_fill fill = {.stop = KIT_STOP_ABORT, .stop_after = 550 * KIB};
+        kit_fill_start(&fill, &kit, &blob);
+        assert_int_equal(kit_fill_wait(&fill), DT_ECANCELLED);
+        kit_blob_free(&blob);
+    }
+    close_uncleanly();
+    for (unsigned i = 0; i < STRAYS; i++) {
+        struct kit_blob blob = kit_blob_make(7000 + i, 600 * KIB);
+        stray_rename(&blob);
+        kit_blob_free(&blob);
+    }
+}
+
+static void sweep__takes_record_and_file_of_what_was_renamed_too_early(void **state)
+{
+    (void)state;
+    make_strays();
+    kit_open(&kit);
+    KIT_UNTIL((see_files(), file_bytes) == 0 && kit_used(&kit) == 0);
+    kit_fini(&kit);
+}
+
+/* Files the index does not know. */
+static void write_stray(unsigned seed)
+{
+    struct kit_blob blob = kit_blob_make(seed, 1000);
+    char *path = kit_path(&kit, &blob.digest, false), *parent = dt_strdup(path);
+    *strrchr(parent, '/') = '\0';
+    assert_true(mkdir(parent, 0700) == 0 || access(parent, F_OK) == 0);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, blob.bytes, blob.size), blob.size);
+    dt_close(&fd);
+    free(path), free(parent);
+    kit_blob_free(&blob);
+}
+
+static void sweep__that_was_stopped_is_done_again_at_the_next_start(void **state)
+{
+    (void)state;
+    kit_init(&kit, QUOTA, 1);
+    struct kit_blob blob = kit_blob_make(7999, 1000); /* makes the folders */
+    kit_seal(&kit, &blob);
+    kit_blob_free(&blob);
+    close_uncleanly();
+    for (unsigned i = 0; i < STRAYS; i++)
+        write_stray(8000 + i);
+    for (int i = 0; i < 2; i++) { /* two starts too short for it */
+        kit_open(&kit);
+        cache_close(&kit.cache);
+    }
+    kit_open(&kit);
+    KIT_UNTIL((see_files(), file_bytes) == kit_used(&kit));
+    kit_fini(&kit);
+}
+
 /* ---- power cuts ---- */
 
 static int run(const char *const *argv)
@@ -221,6 +304,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cache__is_right_after_being_killed_at_any_moment),
+        cmocka_unit_test(sweep__takes_record_and_file_of_what_was_renamed_too_early),
+        cmocka_unit_test(sweep__that_was_stopped_is_done_again_at_the_next_start),
         cmocka_unit_test(cache__is_right_after_a_power_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
