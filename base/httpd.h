@@ -132,7 +132,7 @@ struct dt_http_body_ops {
      * connection short. EOF: only when the length was unknown; with a known length the server
      * stops asking by itself. */
     enum dt_http_next (*next)(void *body, uint64_t off, size_t max_len, struct dt_http_span *span);
-    /* Exactly once, before on_end: release the body. */
+    /* Exactly once, before on_end: release the body. NULL = nothing to release. */
     void (*end)(void *body, enum dt_http_end how);
 };
 #define DT_HTTP_LENGTH_UNKNOWN UINT64_MAX /* chunked */

@@ -56,7 +56,7 @@ static void httpd_req_dispose(void *arg)
     httpd_disk_forget(req);
     if (req->is_counted)
         conn->share->n_streaming--;
-    if (req->ops != NULL)
+    if (req->ops != NULL && req->ops->end != NULL)
         req->ops->end(req->body, req->end);
     summary.total_us = dt_mono_us() - req->started_us;
     if (req->on_end != NULL)

@@ -14,15 +14,15 @@
 #include "base/mem.h"
 #include "cache/pieces.h"
 #include "cache/reader.h"
+#include "proxy/head.h"
 #include "proxy/relay.h"
 #include "proxy/request.h"
 #include "proxy/task.h"
 
 #include <string.h>
 
-#define BLOB_MAGIC         0x626c6f62u
-#define BLOB_ATTACH_MAX    4 /* a fill that proved wrong is begun again; so do we */
-#define BLOB_CACHE_CONTROL "max-age=31536000, immutable" /* content-addressed: never changes */
+#define BLOB_MAGIC      0x626c6f62u
+#define BLOB_ATTACH_MAX 4 /* a fill that proved wrong is begun again; so do we */
 
 struct proxy_blob {
     unsigned magic;
@@ -39,6 +39,7 @@ struct proxy_blob {
 };
 
 static void attach(struct proxy_blob *blob);
+static void stream_through(struct proxy_blob *blob, uint64_t size);
 
 static const struct dt_digest *blob_digest(const struct proxy_blob *blob)
 {
@@ -102,75 +103,21 @@ static enum dt_http_next body_next(void *arg, uint64_t off, size_t max_len,
     return DT_HTTP_SPAN;
 }
 
-/* The request's end releases the blob; the body itself holds nothing more. */
-static void body_end(void *arg, enum dt_http_end how)
-{
-    (void)arg;
-    (void)how;
-}
-
-static const struct dt_http_body_ops BODY_OPS = {body_next, body_end};
+/* The end of the request releases everything. */
+static const struct dt_http_body_ops BODY_OPS = {.next = body_next};
 
 /* ---- the head ---- */
-
-static void add_blob_headers(struct proxy_request *request)
-{
-    char text[DT_DIGEST_TEXT_MAX];
-    dt_digest_format(text, &request->route.path.reference.digest);
-    proxy_request_add_common_headers(request);
-    dt_http_add_header(request->http, "Content-Type", "application/octet-stream");
-    dt_http_add_header(request->http, "Docker-Content-Digest", text);
-    dt_http_add_headerf(request->http, "ETag", "\"%s\"", text);
-    dt_http_add_header(request->http, "Accept-Ranges", "bytes");
-    dt_http_add_header(request->http, "Cache-Control", BLOB_CACHE_CONTROL);
-}
-
-/* Does the validator name this digest? Quoted, as our ETag is, or bare, as Harbor sends it. */
-static bool names_digest(const struct proxy_request *request, const char *value)
-{
-    char text[DT_DIGEST_TEXT_MAX];
-    dt_digest_format(text, &request->route.path.reference.digest);
-    size_t len = strlen(text);
-    if (value[0] == '"')
-        return strncmp(value + 1, text, len) == 0 && strcmp(value + 1 + len, "\"") == 0;
-    return strcmp(value, text) == 0;
-}
-
-static bool is_not_modified(struct proxy_request *request)
-{
-    const char *value = dt_http_header(request->http, "if-none-match");
-    return value != NULL && names_digest(request, value);
-}
-
-static struct dt_range wanted_range(struct proxy_request *request, uint64_t size)
-{
-    const char *if_range = dt_http_header(request->http, "if-range");
-    if (if_range != NULL && !names_digest(request, if_range))
-        return (struct dt_range){.kind = DT_RANGE_NONE}; /* RFC 9110 13.1.5 */
-    return dt_range_parse(dt_http_header(request->http, "range"), size);
-}
-
-static void refuse_range(struct proxy_blob *blob, uint64_t size)
-{
-    struct dt_err err = {0};
-    dt_err_set(&err, DT_ERANGE, "the blob has %llu bytes", (unsigned long long)size);
-    dt_http_add_headerf(blob->request->http, "Content-Range", "bytes */%llu",
-                        (unsigned long long)size);
-    fail(blob, &err, NULL);
-}
 
 static void reply_stream(struct proxy_blob *blob)
 {
     struct proxy_request *request = blob->request;
-    uint64_t size = cache_reader_size(blob->reader);
     bool is_part = blob->range.kind == DT_RANGE_SATISFIABLE;
     dt_timer_clear(&blob->deadline);
     blob->is_waiting = false;
-    add_blob_headers(request);
+    proxy_head_add_blob(request);
     if (is_part)
-        dt_http_add_headerf(request->http, "Content-Range", "bytes %llu-%llu/%llu",
-                            (unsigned long long)blob->range.first,
-                            (unsigned long long)blob->range.last, (unsigned long long)size);
+        proxy_head_add_part(request, blob->first, blob->first + blob->len,
+                            cache_reader_size(blob->reader));
     if (blob->len == 0)
         dt_http_reply(request->http, 200, "", 0);
     else
@@ -190,11 +137,15 @@ static uint64_t decisive_byte(const struct proxy_blob *blob)
 
 /* The fill failed before the client saw anything: ask the task again, it may know another way. That
  * the cache has just let go of the blob is no answer to a client: he would believe it is nowhere.
- */
+ * When it was our disk, there is only the way past it. */
 static void retry(struct proxy_blob *blob, const struct dt_err *err)
 {
     cache_reader_close(&blob->reader);
     proxy_task_detach(&blob->ticket);
+    if (err->code == DT_EIO || err->code == DT_ENOSPACE) {
+        stream_through(blob, blob->known_size);
+        return;
+    }
     if (blob->n_attached < BLOB_ATTACH_MAX) {
         attach(blob);
         return;
@@ -229,9 +180,10 @@ static void check_first_bytes(void *arg)
 static void begin_reply(struct proxy_blob *blob)
 {
     uint64_t size = cache_reader_size(blob->reader);
-    blob->range = wanted_range(blob->request, size);
+    blob->range = proxy_head_range(blob->request, size);
     if (blob->range.kind == DT_RANGE_UNSATISFIABLE) {
-        refuse_range(blob, size);
+        dt_timer_clear(&blob->deadline);
+        proxy_head_refuse_range(blob->request, size);
         return;
     }
     bool is_part = blob->range.kind == DT_RANGE_SATISFIABLE;
@@ -305,7 +257,7 @@ static void on_task_event(void *arg, const struct task_event *event)
 /* Which byte he wants first, judged with the size the permit told, so that it is fetched first. */
 static uint64_t wanted_offset(struct proxy_blob *blob)
 {
-    struct dt_range range = wanted_range(
+    struct dt_range range = proxy_head_range(
         blob->request, blob->known_size != UINT64_MAX ? blob->known_size : CACHE_BLOB_SIZE_MAX);
     return range.kind == DT_RANGE_SATISFIABLE ? range.first : 0;
 }
@@ -332,9 +284,9 @@ static void serve_get(struct proxy_blob *blob)
 {
     struct dt_err ignored;
     struct proxy_request *request = blob->request;
-    if (is_not_modified(request)) {
+    if (proxy_head_is_not_modified(request, blob_digest(blob))) {
         dt_timer_clear(&blob->deadline); /* met, however long the client takes to read */
-        add_blob_headers(request);
+        proxy_head_add_blob(request);
         dt_http_reply_head(request->http, 304, 0);
         return;
     }
@@ -366,7 +318,7 @@ static void serve_head(struct proxy_request *request, uint64_t size)
         proxy_relay_serve(request);
         return;
     }
-    add_blob_headers(request);
+    proxy_head_add_blob(request);
     dt_http_reply_head(request->http, 200, size);
 }
 

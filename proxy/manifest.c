@@ -7,41 +7,21 @@
  * give a pull up over a generic type, a length of 0 or a digest that does not fit. The request is
  * held by a reference while the repository thinks; its client may be gone by then.
  */
-#include <string.h>
-
-#include "proxy/request.h"
-
-/* If-None-Match of the very digest, quoted or not; a list or a weak tag is answered in full, which
- * is always right. */
-static bool is_unmodified(const char *if_none_match, const char *digest)
-{
-    size_t len = strlen(digest);
-
-    if (if_none_match == NULL)
-        return false;
-    if (strcmp(if_none_match, digest) == 0)
-        return true;
-    return if_none_match[0] == '"' && strncmp(if_none_match + 1, digest, len) == 0 &&
-           strcmp(if_none_match + 1 + len, "\"") == 0;
-}
+#include "proxy/head.h"
 
 static void manifest_answer(struct proxy_request *request, const struct proxy_manifest *manifest)
 {
     const struct cache_object *object = manifest->object;
     struct dt_http_req *http = request->http;
-    char digest[DT_DIGEST_TEXT_MAX];
 
-    (void)dt_digest_format(digest, &object->digest);
     request->freshness = manifest->freshness;
     request->source = manifest->source;
-    proxy_request_add_common_headers(request);
+    proxy_head_add_digest(request, &object->digest);
     dt_http_add_header(http, "Content-Type", object->media_type);
-    dt_http_add_header(http, "Docker-Content-Digest", digest);
-    dt_http_add_headerf(http, "ETag", "\"%s\"", digest);
     dt_http_add_headerf(http, "Age", "%llu", (unsigned long long)manifest->age_s);
     if (manifest->warning != NULL && dt_http_value_is_clean(manifest->warning))
         dt_http_add_header(http, "Warning", manifest->warning);
-    if (is_unmodified(dt_http_header(http, "if-none-match"), digest))
+    if (proxy_head_is_not_modified(request, &object->digest))
         dt_http_reply_head(http, 304, object->len);
     else if (request->is_head)
         dt_http_reply_head(http, 200, object->len);

@@ -50,7 +50,7 @@ struct proxy_relay {
     unsigned endpoint;
     char *path;       /* owned */
     bool is_fallback; /* asking for the referrers' tag */
-    bool is_paused, is_replying, has_failed;
+    bool is_paused, is_replying;
     struct relay_buffer buffer;
     struct dt_timer deadline; /* over all endpoints; armed until there is an answer */
     struct dt_err err;        /* the last failure */
@@ -85,22 +85,11 @@ static enum dt_http_next body_next(void *arg, uint64_t off, size_t max_len,
         relay->is_paused = false;
         proxy_pull_resume(relay->pull); /* may put more: the span stays, it is in the other half */
     }
-    if (len > 0) {
-        *span = (struct dt_http_span){.mem = bytes, .len = len};
-        return DT_HTTP_SPAN;
-    }
-    if (relay->has_failed)
-        return DT_HTTP_FAIL;
-    return relay->buffer.is_finished ? DT_HTTP_EOF : DT_HTTP_WAIT;
+    return relay_buffer_next(&relay->buffer, bytes, len, span);
 }
 
-static void body_end(void *arg, enum dt_http_end how)
-{
-    (void)arg; /* the request's end releases the relay */
-    (void)how;
-}
-
-static const struct dt_http_body_ops BODY_OPS = {body_next, body_end};
+/* The end of the request releases everything. */
+static const struct dt_http_body_ops BODY_OPS = {.next = body_next};
 
 static bool on_data(void *arg, const void *bytes, size_t len)
 {
@@ -241,7 +230,7 @@ static void on_done(void *arg, const struct dt_err *err)
         if (err->code == 0)
             relay_buffer_finish(&relay->buffer);
         else
-            relay->has_failed = true;
+            relay_buffer_fail(&relay->buffer);
         dt_http_body_wake(relay->request->http);
         return;
     }

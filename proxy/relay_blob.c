@@ -12,6 +12,7 @@
 #define LOG_COMPONENT "relay"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proxy/head.h"
 #include "proxy/relay.h"
 #include "proxy/relay_buffer.h"
 
@@ -33,7 +34,7 @@ struct relay_blob {
     struct relay_buffer buffer;
     struct dt_timer deadline;
     struct dt_err err;
-    bool is_part, is_paused, is_replying, is_complete, has_failed;
+    bool is_part, is_paused, is_replying;
     bool is_size_claimed; /* `size` is what the first source said */
 };
 
@@ -70,41 +71,23 @@ static enum dt_http_next body_next(void *arg, uint64_t off, size_t max_len,
         relay->is_paused = false;
         relay->sources[relay->source]->ops->resume(relay->fetch);
     }
-    if (len > 0) {
-        *span = (struct dt_http_span){.mem = bytes, .len = len};
-        return DT_HTTP_SPAN;
-    }
-    if (relay->has_failed)
-        return DT_HTTP_FAIL;
-    return relay->is_complete ? DT_HTTP_EOF : DT_HTTP_WAIT;
+    return relay_buffer_next(&relay->buffer, bytes, len, span);
 }
 
-static void body_end(void *arg, enum dt_http_end how)
-{
-    (void)arg; /* the request's end releases the relay */
-    (void)how;
-}
-
-static const struct dt_http_body_ops BODY_OPS = {body_next, body_end};
+/* The end of the request releases everything. */
+static const struct dt_http_body_ops BODY_OPS = {.next = body_next};
 
 /* ---- the head ---- */
 
 static void reply(struct relay_blob *relay)
 {
     struct proxy_request *request = relay->request;
-    char text[DT_DIGEST_TEXT_MAX];
     dt_timer_clear(&relay->deadline);
     relay->is_replying = true;
     request->source = (int)relay->sources[relay->source]->kind;
-    proxy_request_add_common_headers(request);
-    dt_http_add_header(request->http, "Content-Type", "application/octet-stream");
-    dt_http_add_header(request->http, "Docker-Content-Digest",
-                       dt_digest_format(text, &request->route.path.reference.digest));
-    dt_http_add_header(request->http, "Accept-Ranges", "bytes");
+    proxy_head_add_blob(request);
     if (relay->is_part)
-        dt_http_add_headerf(request->http, "Content-Range", "bytes %llu-%llu/%llu",
-                            (unsigned long long)relay->first, (unsigned long long)relay->end - 1,
-                            (unsigned long long)relay->size);
+        proxy_head_add_part(request, relay->first, relay->end, relay->size);
     uint64_t len = relay->end == UINT64_MAX ? DT_HTTP_LENGTH_UNKNOWN : relay->end - relay->first;
     if (len == 0)
         dt_http_reply(request->http, 200, "", 0);
@@ -118,7 +101,7 @@ static void reply_or_wake(struct relay_blob *relay)
     bool fits = relay->end != UINT64_MAX && relay->end - relay->first <= RELAY_BUFFER_BYTES;
     if (relay->is_replying)
         dt_http_body_wake(relay->request->http);
-    else if (relay->is_complete || (!fits && relay_buffer_total(&relay->buffer) > 1))
+    else if (relay->buffer.is_finished || (!fits && relay_buffer_total(&relay->buffer) > 1))
         reply(relay);
 }
 
@@ -129,7 +112,7 @@ static void fail(struct relay_blob *relay, const struct dt_err *err)
                 (unsigned long long)relay->request->id,
                 dt_digest_short(name, &relay->request->route.path.reference.digest),
                 (unsigned long long)relay->pos, dt_code_name(err->code), DT_LOG_Q(err->msg));
-    relay->has_failed = true;
+    relay_buffer_fail(&relay->buffer);
     dt_timer_clear(&relay->deadline);
     if (relay->is_replying)
         dt_http_body_wake(relay->request->http);
@@ -143,17 +126,13 @@ static void fail(struct relay_blob *relay, const struct dt_err *err)
 static bool resolve_range(struct relay_blob *relay)
 {
     struct proxy_request *request = relay->request;
-    struct dt_err err = {0};
     relay->end = relay->size;
     struct dt_range range = {.kind = DT_RANGE_NONE};
-    if (relay->size != UINT64_MAX && dt_http_header(request->http, "if-range") == NULL)
-        range = dt_range_parse(dt_http_header(request->http, "range"), relay->size);
+    if (relay->size != UINT64_MAX)
+        range = proxy_head_range(request, relay->size);
     if (range.kind == DT_RANGE_UNSATISFIABLE) {
-        dt_err_set(&err, DT_ERANGE, "the blob has %llu bytes", (unsigned long long)relay->size);
-        dt_http_add_headerf(request->http, "Content-Range", "bytes */%llu",
-                            (unsigned long long)relay->size);
         dt_timer_clear(&relay->deadline);
-        proxy_request_fail(request, &err, NULL);
+        proxy_head_refuse_range(request, relay->size);
         return false;
     }
     if (range.kind == DT_RANGE_SATISFIABLE) {
@@ -258,7 +237,6 @@ static void conclude(struct relay_blob *relay)
         on_mismatch(relay);
         return;
     }
-    relay->is_complete = true;
     relay_buffer_finish(&relay->buffer);
     reply_or_wake(relay);
 }

@@ -33,6 +33,11 @@ void relay_buffer_finish(struct relay_buffer *buffer)
     buffer->is_finished = true;
 }
 
+void relay_buffer_fail(struct relay_buffer *buffer)
+{
+    buffer->has_failed = true;
+}
+
 void relay_buffer_reset(struct relay_buffer *buffer)
 {
     relay_buffer_fini(buffer);
@@ -66,4 +71,16 @@ size_t relay_buffer_span(struct relay_buffer *buffer, uint64_t off, size_t max_l
         here--;
     *bytes = half->bytes + (off - half->off);
     return here < max_len ? here : max_len;
+}
+
+enum dt_http_next relay_buffer_next(const struct relay_buffer *buffer, const void *bytes,
+                                    size_t len, struct dt_http_span *span)
+{
+    if (len > 0) {
+        *span = (struct dt_http_span){.mem = bytes, .len = len};
+        return DT_HTTP_SPAN;
+    }
+    if (buffer->has_failed)
+        return DT_HTTP_FAIL;
+    return buffer->is_finished ? DT_HTTP_EOF : DT_HTTP_WAIT;
 }

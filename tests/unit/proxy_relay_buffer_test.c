@@ -62,12 +62,30 @@ static void relay_buffer__begins_again_after_reset(void **state)
     relay_buffer_fini(&b);
 }
 
+static void buffer__says_what_the_body_does_next(void **state)
+{
+    struct relay_buffer buffer = {0};
+    struct dt_http_span span = {0};
+    (void)state;
+    assert_int_equal(relay_buffer_next(&buffer, NULL, 0, &span), DT_HTTP_WAIT);
+    assert_int_equal(relay_buffer_next(&buffer, "abc", 3, &span), DT_HTTP_SPAN);
+    assert_int_equal(span.len, 3);
+    assert_memory_equal(span.mem, "abc", 3);
+    relay_buffer_fail(&buffer);
+    assert_int_equal(relay_buffer_next(&buffer, "abc", 3, &span), DT_HTTP_SPAN);
+    assert_int_equal(relay_buffer_next(&buffer, NULL, 0, &span), DT_HTTP_FAIL);
+    relay_buffer_reset(&buffer);
+    relay_buffer_finish(&buffer);
+    assert_int_equal(relay_buffer_next(&buffer, NULL, 0, &span), DT_HTTP_EOF);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(relay_buffer__holds_back_the_last_byte_until_finished),
         cmocka_unit_test(relay_buffer__refuses_what_does_not_fit_and_takes_it_later),
         cmocka_unit_test(relay_buffer__begins_again_after_reset),
+        cmocka_unit_test(buffer__says_what_the_body_does_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
