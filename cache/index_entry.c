@@ -42,6 +42,15 @@ static void entry_encode(struct dt_text *out, const struct index_entry *entry)
     record_put_string(out, pub->media_type);
 }
 
+/* Numbers a writer of records could have written: a damaged count must not make us allocate. */
+static bool is_plausible(const struct cache_entry *pub)
+{
+    return (pub->state == CACHE_PARTIAL || pub->state == CACHE_SEALED) &&
+           pub->size <= CACHE_BLOB_SIZE_MAX && pub->present_bytes <= pub->size &&
+           pub->n_pieces <= CACHE_BLOB_SIZE_MAX / CACHE_PIECE_SIZE_MIN &&
+           pub->n_present_pieces <= pub->n_pieces;
+}
+
 bool index_entry_decode(struct index_entry *out, const struct dt_digest *digest,
                         struct index_slice value)
 {
@@ -66,8 +75,7 @@ bool index_entry_decode(struct index_entry *out, const struct dt_digest *digest,
     pub->verified_ms = record_get_u64(&in);
     pub->hits = record_get_u64(&in);
     record_get_string(&in, pub->media_type, sizeof(pub->media_type));
-    return !in.is_bad && version == ENTRY_VERSION && pub->size <= CACHE_BLOB_SIZE_MAX &&
-           (state == CACHE_PARTIAL || state == CACHE_SEALED);
+    return !in.is_bad && version == ENTRY_VERSION && is_plausible(pub);
 }
 
 int index_entry_get(struct index_entry *out, struct index_view *view,
