@@ -94,7 +94,7 @@ $(B)/tests/fuzz/%_replay: $(B)/tests/fuzz/%_fuzz.o $(B)/tests/fuzz/replay.o $(LI
 
 # ---- Debian packages ----------------------------------------------------------------------------
 
-DEPS_BUILD := gcc make pkg-config libh2o-evloop-dev libcurl4-openssl-dev libssl-dev libjansson-dev \
+DEPS_BUILD := gcc libc6-dev make pkg-config libh2o-evloop-dev libcurl4-openssl-dev libssl-dev libjansson-dev \
               liblmdb-dev libyaml-dev uthash-dev ca-certificates
 DEPS_TEST := libcmocka-dev python3 python3-pytest python3-yaml openssl curl iproute2 util-linux procps \
              docker-registry containerd runc docker.io podman crun skopeo buildah e2fsprogs
