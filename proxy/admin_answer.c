@@ -3,9 +3,10 @@
  *
  * Fills a call's answer and sends nothing; any thread that holds the call.
  */
+#include "proxy/admin_priv.h"
+
 #include "base/mem.h"
 #include "base/units.h"
-#include "proxy/admin_priv.h"
 
 #define JSON_TYPE    "application/json"
 #define PROBLEM_TYPE "application/problem+json"

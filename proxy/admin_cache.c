@@ -5,6 +5,8 @@
  * they are committed, on the call's loop.
  */
 #define LOG_COMPONENT "admin"
+#include "proxy/admin_priv.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +14,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
-#include "proxy/admin_priv.h"
 
 /* ---- usage ---- */
 

@@ -5,12 +5,13 @@
  * The cache's rows are a table of (metric, field). Endpoints get their metrics at start, one set
  * each, and keep them until the process ends, as every metric does.
  */
+#include "proxy/admin_priv.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/metrics.h"
-#include "proxy/admin_priv.h"
 
 /* ---- the cache ---- */
 

@@ -2,8 +2,7 @@
  * proxy/admin_priv.h - one call of the admin API, and the table of routes. Private to
  * proxy/admin*.c.
  *
- *   matched -> authorised -> handler (on the loop, or on the pool) -> answered -> sent | client
- * gone
+ *   matched -> authorised -> handler (loop or pool) -> answered -> sent | client gone
  *
  * A call has two holders, its HTTP request and its handler; it is freed when both have let go, so a
  * client that leaves never frees what a worker writes to.

@@ -5,12 +5,13 @@
  * handler in admin_<noun>.c declared in admin_priv.h, a section in docs/api.md
  * (tests/lint/generated looks). Everything else in this file is pure.
  */
+#include "proxy/admin_priv.h"
+
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/http.h"
 #include "base/mem.h"
-#include "proxy/admin_priv.h"
 
 /* clang-format off */
 const struct admin_route admin_routes[] = {

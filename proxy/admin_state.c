@@ -4,12 +4,13 @@
  *
  * Handlers run on the call's loop and answer at once.
  */
+#include "proxy/admin_priv.h"
+
 #include <stdatomic.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/version.h"
-#include "proxy/admin_priv.h"
 
 static const char *route_method(const struct admin_route *route)
 {

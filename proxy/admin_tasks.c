@@ -3,8 +3,9 @@
  *
  * Tasks live on all loops: their snapshots are gathered by proxy_tasks_view(), which answers later.
  */
-#include "base/mem.h"
 #include "proxy/admin_priv.h"
+
+#include "base/mem.h"
 #include "proxy/source.h"
 #include "proxy/task.h"
 

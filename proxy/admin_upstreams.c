@@ -3,8 +3,9 @@
  *
  * Reads plain atomics: each number is right, two of them may be of different moments.
  */
-#include "base/mem.h"
 #include "proxy/admin_priv.h"
+
+#include "base/mem.h"
 
 static const char *const breaker_words[] = {
     [REG_BREAKER_CLOSED] = "closed",

@@ -9,19 +9,18 @@
  * leaves its standby a chance. Bodies of anything but 2xx are not read: some registries frame them
  * wrongly. Lives on one loop; freed when `done` returns.
  */
+#define LOG_COMPONENT "ask"
 #include "proxy/ask.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/digest.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proxy/account.h"
 #include "registry-client/error.h"
-
-#define LOG_COMPONENT "ask"
-#include "base/log.h"
 
 #define ASK_MAGIC           0x61736b21U
 #define CONNECT_TIMEOUT_MS  5000u

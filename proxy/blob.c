@@ -10,6 +10,8 @@
  * Everything that waits holds a reference to the request.
  */
 #define LOG_COMPONENT "blob"
+#include <string.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/pieces.h"
@@ -18,8 +20,6 @@
 #include "proxy/relay.h"
 #include "proxy/request.h"
 #include "proxy/task.h"
-
-#include <string.h>
 
 #define BLOB_MAGIC      0x626c6f62u
 #define BLOB_ATTACH_MAX 4 /* a fill that proved wrong is begun again; so do we */

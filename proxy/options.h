@@ -1,6 +1,6 @@
 /*
- * proxy/options.h - everything darter-proxy can be told. The table in options.c feeds the flags, the
- * environment, the file, --help, the man page and the documented sample.
+ * proxy/options.h - everything darter-proxy can be told. The table in options.c feeds the flags,
+ * the environment, the file, --help, the man page and the documented sample.
  */
 #ifndef DARTER_PROXY_OPTIONS_H
 #define DARTER_PROXY_OPTIONS_H
@@ -10,34 +10,34 @@
 
 struct proxy_options {
     char *config_file;
-    char *listen;         /* 127.0.0.1:65001 */
-    char *peer_listen;    /* 0.0.0.0:65002; opened only when the node is part of a swarm */
-    char *admin_listen;   /* 127.0.0.1:65003 or unix:PATH */
+    char *listen;       /* 127.0.0.1:65001 */
+    char *peer_listen;  /* 0.0.0.0:65002; opened only when the node is part of a swarm */
+    char *admin_listen; /* 127.0.0.1:65003 or unix:PATH */
     char *admin_token_file;
     char *cache_dir;
-    uint64_t cache_max_bytes;      /* 20GiB */
-    uint64_t cache_min_free_bytes; /* 1GiB */
+    uint64_t cache_max_bytes;         /* 20GiB */
+    uint64_t cache_min_free_bytes;    /* 1GiB */
     struct dt_strings upstream_flags; /* NAME=URL[,URL...] */
     char *default_upstream;
     char *log_level, *log_format;
     char *tls_cert, *tls_key;
-    unsigned loops;                /* 0 = one per core */
-    unsigned workers;              /* pool threads; 0 = 4 */
+    unsigned loops;   /* 0 = one per core */
+    unsigned workers; /* pool threads; 0 = 4 */
     unsigned max_connections;
-    uint64_t tag_fresh_ms;         /* 60s: a tag is not asked for again */
-    uint64_t tag_stale_ms;         /* 7d: served when upstream is away */
-    uint64_t tag_budget_ms;        /* 3s: how long upstream may think when a stale copy is here */
-    uint64_t grant_ttl_ms;         /* 60s */
-    uint64_t grant_grace_ms;       /* 1h: after expiry, only while upstream is away */
-    uint64_t head_deadline_ms;     /* 20s: to the response head, whatever happens (containerd: 30 s) */
-    uint64_t stall_timeout_ms;     /* 10s without a byte: the source is replaced */
-    uint64_t min_rate_bytes;       /* a source slower than this for 10 s is replaced; 0 = never */
-    uint64_t verify_first_bytes;   /* 4MiB: smaller blobs are verified before their first byte */
-    unsigned streams_per_blob;     /* 4: at most so many ranges at once */
-    uint64_t segment_bytes;        /* 64MiB: larger blobs are asked for in ranges of this size */
-    uint64_t drain_ms;             /* 30s at SIGTERM */
-    uint64_t scrub_interval_ms;    /* 7d; 0 = only on demand */
-    uint64_t scrub_rate_bytes;     /* 50MiB per second */
+    uint64_t tag_fresh_ms;     /* 60s: a tag is not asked for again */
+    uint64_t tag_stale_ms;     /* 7d: served when upstream is away */
+    uint64_t tag_budget_ms;    /* 3s: how long upstream may think when a stale copy is here */
+    uint64_t grant_ttl_ms;     /* 60s */
+    uint64_t grant_grace_ms;   /* 1h: after expiry, only while upstream is away */
+    uint64_t head_deadline_ms; /* 20s: to the response head, whatever happens (containerd: 30 s) */
+    uint64_t stall_timeout_ms; /* 10s without a byte: the source is replaced */
+    uint64_t min_rate_bytes;   /* a source slower than this for 10 s is replaced; 0 = never */
+    uint64_t verify_first_bytes; /* 4MiB: smaller blobs are verified before their first byte */
+    unsigned streams_per_blob;   /* 4: at most so many ranges at once */
+    uint64_t segment_bytes;      /* 64MiB: larger blobs are asked for in ranges of this size */
+    uint64_t drain_ms;           /* 30s at SIGTERM */
+    uint64_t scrub_interval_ms;  /* 7d; 0 = only on demand */
+    uint64_t scrub_rate_bytes;   /* 50MiB per second */
     /* from the file's `upstreams:` and the flags, merged; owned */
     struct reg_upstream *upstreams;
     size_t n_upstreams;

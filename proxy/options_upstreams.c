@@ -8,6 +8,8 @@
  * field of the struct of borrowed texts it fills. Secrets are read from the files named here, once,
  * and live in the endpoint only. Main thread only.
  */
+#include "proxy/options_priv.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +17,6 @@
 #include "base/http.h"
 #include "base/mem.h"
 #include "base/units.h"
-#include "proxy/options_priv.h"
 
 #define DEFAULT_UPSTREAM "docker.io=https://registry-1.docker.io"
 /* The key Docker's config.json has had for Docker Hub since its first registry. */

@@ -13,9 +13,9 @@
 #ifndef DARTER_PROXY_PLAN_H
 #define DARTER_PROXY_PLAN_H
 
-#include "cache/pieces.h"
-
 #include <stddef.h>
+
+#include "cache/pieces.h"
 
 /* A stream with less than this left is nearly done. */
 #define PLAN_TAIL_BYTES (8 * 1024 * 1024ULL)

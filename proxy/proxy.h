@@ -2,8 +2,8 @@
  * proxy/proxy.h - what the whole process shares, and who may touch it.
  *
  * Made by main.c before the loops start and read-only afterwards; what changes lives in the objects
- * that are pointed to, each with its own rule (the cache: any thread; a repository: the loop its name
- * hashes to; a task: the loop its digest hashes to). SIGHUP changes nothing here: what may be
+ * that are pointed to, each with its own rule (the cache: any thread; a repository: the loop its
+ * name hashes to; a task: the loop its digest hashes to). SIGHUP changes nothing here: what may be
  * reloaded is applied by main (proxy/upkeep.c), and every other option keeps its value.
  */
 #ifndef DARTER_PROXY_PROXY_H
@@ -30,12 +30,12 @@ struct proxy {
     struct cache *cache;
     struct reg_upstream *upstreams; /* owned by main; health fields are atomics */
     size_t n_upstreams;
-    size_t default_upstream;        /* index */
+    size_t default_upstream; /* index */
     struct proxy_repositories *repositories;
     struct proxy_tasks *tasks;
     struct proxy_pings *pings;
     struct proxy_accounts *accounts;
-    uint64_t started_ms;            /* wall clock */
+    uint64_t started_ms; /* wall clock */
     _Atomic bool is_draining;
 };
 

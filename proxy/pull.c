@@ -7,14 +7,14 @@
 #define LOG_COMPONENT "pull"
 #include "proxy/pull.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/account.h"
 #include "registry-client/challenge.h"
 #include "registry-client/error.h"
 #include "registry-client/ref.h"
-
-#include <string.h>
 
 #define PULL_MAGIC 0x70756c6cu
 #define SCOPE_MAX  (REG_NAME_MAX + sizeof("repository::pull"))

@@ -12,13 +12,13 @@
 #define LOG_COMPONENT "relay"
 #include "proxy/relay.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/pull.h"
 #include "proxy/relay_buffer.h"
 #include "registry-client/error.h"
-
-#include <string.h>
 
 #define RELAY_MAGIC 0x72656c79u
 #define INDEX_TYPE  "application/vnd.oci.image.index.v1+json"

@@ -4,8 +4,8 @@
  *   pass-through    what the cache does not keep: tags, catalog, referrers, unknown extensions, and
  *                   manifests in a type the cache does not hold
  *   stream-through  a blob while the cache cannot take it (full disk, unwritable, size unknown):
- * the digest is checked on the way, broken sources are replaced by Range, and the last byte waits
- * for the digest, as everywhere
+ *                   the digest is checked on the way, broken sources are replaced by Range, and
+ *                   the last byte waits for the digest, as everywhere
  *
  * Memory per client: two buffers of RELAY_BUFFER_BYTES; a slow client slows his own fetch only.
  */

@@ -10,13 +10,13 @@
  * not the hot path.
  */
 #define LOG_COMPONENT "relay"
+#include <string.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/head.h"
 #include "proxy/relay.h"
 #include "proxy/relay_buffer.h"
-
-#include <string.h>
 
 #define RELAY_BLOB_MAGIC 0x72626c62u
 #define RELAY_TRIES      3 /* per source */

@@ -3,10 +3,10 @@
  */
 #include "proxy/relay_buffer.h"
 
+#include <string.h>
+
 #include "base/err.h"
 #include "base/mem.h"
-
-#include <string.h>
 
 void relay_buffer_fini(struct relay_buffer *buffer)
 {

@@ -6,17 +6,16 @@
  * A repository is made by the first call for it and forgotten when the table is full and nothing
  * is going on in it: what must last is in the cache. Story of the rules: proxy/repository.h.
  */
+#define LOG_COMPONENT "repository"
 #include "proxy/repository.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proxy/repository_priv.h"
-
-#define LOG_COMPONENT "repository"
-#include "base/log.h"
 
 #define REPOSITORY_MAGIC 0x7265706fU
 #define CALL_MAGIC       0x63616c6cU

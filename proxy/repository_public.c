@@ -7,18 +7,17 @@
  * that long; and while upstream is away it lets everybody have what is cached. It is noted in the
  * cache, so that a node which restarts during an outage still serves public images.
  */
+#define LOG_COMPONENT "repository"
 #include "proxy/repository_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proxy/account.h"
 #include "registry-client/manifest.h"
-
-#define LOG_COMPONENT "repository"
-#include "base/log.h"
 
 #define CHECK_MAGIC     0x7075626cU
 #define CHECK_BUDGET_MS 10000u

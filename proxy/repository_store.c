@@ -6,17 +6,16 @@
  * The index commits in groups, a little later. A runtime that asks HEAD for a tag asks GET for its
  * digest within a millisecond, so what was just learned is found here until the index has it.
  */
+#define LOG_COMPONENT "repository"
 #include "proxy/repository_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "registry-client/manifest.h"
-
-#define LOG_COMPONENT "repository"
-#include "base/log.h"
 
 #define PENDING_MAGIC 0x70656e64U
 

@@ -4,13 +4,13 @@
 #define LOG_COMPONENT "access"
 #include "proxy/request.h"
 
+#include <stdatomic.h>
+#include <string.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "registry-client/error.h"
-
-#include <stdatomic.h>
-#include <string.h>
 
 #define REQUEST_MAGIC 0x72657175u
 #define ALLOWED       "GET, HEAD"

@@ -10,15 +10,14 @@
  *   any other status                     its code; the body is never read: its framing may be wrong
  */
 #define LOG_COMPONENT "source"
-#include "proxy/source.h"
+#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/proxy.h"
 #include "proxy/pull.h"
+#include "proxy/source.h"
 #include "registry-client/error.h"
-
-#include <string.h>
 
 #define REGISTRY_SOURCE_MAGIC 0x73726367u
 

@@ -10,12 +10,12 @@
 #define LOG_COMPONENT "task"
 #include "proxy/task_priv.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "cache/reader.h"
-
-#include <string.h>
 
 #define TICKET_MAGIC 0x7469636bu
 

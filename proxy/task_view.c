@@ -6,9 +6,9 @@
  */
 #include "proxy/task_priv.h"
 
-#include "base/mem.h"
-
 #include <string.h>
+
+#include "base/mem.h"
 
 #define TASK_VIEWS_MAX 4096
 

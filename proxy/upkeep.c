@@ -11,8 +11,8 @@
 #include "proxy/upkeep.h"
 
 #include <inttypes.h>
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"

@@ -10,9 +10,9 @@
  */
 #include "registry-client/challenge.h"
 
-#include "base/text.h"
-
 #include <string.h>
+
+#include "base/text.h"
 
 struct scanner {
     const char *at;

@@ -4,9 +4,15 @@
  * Every copy of a secret made here is wiped before it is freed: buffers by explicit_bzero(), JSON
  * by reg_json_wipe(). Messages say which file and what is wrong with it, never what stands in it.
  */
+#define LOG_COMPONENT "credentials"
 #include "registry-client/credentials.h"
 
-#define LOG_COMPONENT "credentials"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -14,12 +20,6 @@
 #include "registry-client/host_priv.h"
 #include "registry-client/json_priv.h"
 #include "registry-client/ref.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define SECRET_FILE_MAX   (64 * 1024u)
 #define DOCKER_CONFIG_MAX (1024 * 1024u)

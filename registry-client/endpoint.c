@@ -11,13 +11,13 @@
  */
 #include "registry-client/endpoint.h"
 
+#include <string.h>
+
 #include "base/http.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "registry-client/host_priv.h"
 #include "registry-client/ref.h"
-
-#include <string.h>
 
 #define PROBE_WINDOW_MS 5000u /* a probe that says nothing for so long is replaced */
 

@@ -10,11 +10,11 @@
 #ifndef DARTER_REGISTRY_CLIENT_ENDPOINT_H
 #define DARTER_REGISTRY_CLIENT_ENDPOINT_H
 
-#include "base/err.h"
-#include "registry-client/credentials.h"
-
 #include <stdatomic.h>
 #include <stdint.h>
+
+#include "base/err.h"
+#include "registry-client/credentials.h"
 
 #define REG_ENDPOINTS_MAX      32    /* of one upstream: bits of tried_mask */
 #define REG_BREAKER_FAILURES   3     /* in a row, before it opens */

@@ -8,10 +8,10 @@
  */
 #include "registry-client/host_priv.h"
 
-#include "base/text.h"
-
 #include <arpa/inet.h>
 #include <string.h>
+
+#include "base/text.h"
 
 #define PORT_DIGITS_MAX 5
 

@@ -7,9 +7,9 @@
 #ifndef DARTER_REGISTRY_CLIENT_HOST_PRIV_H
 #define DARTER_REGISTRY_CLIENT_HOST_PRIV_H
 
-#include "base/err.h"
-
 #include <stddef.h>
+
+#include "base/err.h"
 
 #define REG_HOST_SIZE 262 /* 255 of name, ':' and five digits of port, NUL */
 

@@ -3,9 +3,9 @@
  */
 #include "registry-client/json_priv.h"
 
-#include "registry-client/manifest.h"
-
 #include <string.h>
+
+#include "registry-client/manifest.h"
 
 /* Brackets and commas outside strings are all it takes to bound depth and count; whether the rest
  * is JSON is jansson's job. */

@@ -9,10 +9,11 @@
 #ifndef DARTER_REGISTRY_CLIENT_JSON_PRIV_H
 #define DARTER_REGISTRY_CLIENT_JSON_PRIV_H
 
-#include "base/err.h"
+#include <stddef.h>
 
 #include <jansson.h>
-#include <stddef.h>
+
+#include "base/err.h"
 
 #define REG_JSON_VALUES_MAX (128 * 1024u) /* 4096 descriptors with 30 members each */
 

@@ -13,11 +13,11 @@
  */
 #include "registry-client/manifest.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "base/text.h"
 #include "registry-client/json_priv.h"
-
-#include <string.h>
 
 #define TYPE_DOCKER     "application/vnd.docker.distribution.manifest."
 #define TYPE_OCI        "application/vnd.oci.image."

@@ -8,9 +8,9 @@
  */
 #include "registry-client/ref.h"
 
-#include "base/text.h"
-
 #include <string.h>
+
+#include "base/text.h"
 
 #define PATH_MAX_BYTES 2048
 

@@ -13,14 +13,14 @@
  */
 #include "registry-client/token.h"
 
-#include "base/mem.h"
-#include "base/text.h"
-#include "registry-client/error.h"
-
 #include <string.h>
 
 #include <uthash.h>
 #include <utlist.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "registry-client/error.h"
 
 #define TOKENS_MAGIC     0x72746b73u
 #define ENTRIES_MAX      1024

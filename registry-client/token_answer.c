@@ -4,10 +4,9 @@
  * Distribution token specification, "Token Response Fields": "token", or "access_token" where OAuth
  * 2 is meant; "expires_in" in seconds.
  */
-#include "registry-client/token.h"
-
 #include "base/mem.h"
 #include "registry-client/json_priv.h"
+#include "registry-client/token.h"
 
 #define ANSWER_MAX     (256 * 1024u)
 #define TOKEN_MAX      (32 * 1024u)

@@ -10,10 +10,11 @@
 #ifndef DARTER_PROXY_CLI_CLI_H
 #define DARTER_PROXY_CLI_CLI_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <jansson.h>
 
 #include "base/err.h"
 #include "base/http.h"
