@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/text.h"
+
 /* How well a range fits; the order is the precedence. */
 enum fit { FIT_NONE, FIT_ANY, FIT_TYPE, FIT_EXACT };
 
@@ -57,16 +59,6 @@ static size_t piece_len(const char *text, char a, char b)
     return n;
 }
 
-static void trim(const char **text, size_t *len)
-{
-    while (*len > 0 && (**text == ' ' || **text == '\t')) {
-        (*text)++;
-        (*len)--;
-    }
-    while (*len > 0 && ((*text)[*len - 1] == ' ' || (*text)[*len - 1] == '\t'))
-        (*len)--;
-}
-
 /* Reads one list element at *cursor and moves behind it (not behind the comma). */
 static enum fit element_read(bool *is_wanted, const char **cursor, const char *media_type,
                              size_t media_len)
@@ -76,14 +68,14 @@ static enum fit element_read(bool *is_wanted, const char **cursor, const char *m
     enum fit fit;
 
     *cursor += len;
-    trim(&piece, &len);
+    dt_text_trim(&piece, &len);
     fit = len == 0 ? FIT_NONE : fit_of(piece, len, media_type, media_len);
     *is_wanted = true;
     while (**cursor == ';') {
         piece = *cursor + 1;
         len = piece_len(piece, ',', ';');
         *cursor = piece + len;
-        trim(&piece, &len);
+        dt_text_trim(&piece, &len);
         if (len >= 2 && strncasecmp(piece, "q=", 2) == 0)
             *is_wanted = weight_is_positive(piece + 2, len - 2);
     }

@@ -31,16 +31,6 @@ void fetch_head_fini(struct fetch_head *head)
     *head = (struct fetch_head){.n_fields = 0};
 }
 
-static void trim(const char **text, size_t *len)
-{
-    while (*len > 0 && strchr(" \t\r\n", (*text)[*len - 1]) != NULL)
-        (*len)--;
-    while (*len > 0 && (**text == ' ' || **text == '\t')) {
-        (*text)++;
-        (*len)--;
-    }
-}
-
 static void add_string(struct dt_text *bytes, const char *text, size_t len)
 {
     dt_text_add_len(bytes, text, len);
@@ -104,12 +94,12 @@ static int field_line(struct fetch_head *head, const char *line, size_t len, str
     const char *name = line, *value;
     struct fetch_field *field;
 
-    trim(&name, &name_len);
+    dt_text_trim(&name, &name_len);
     if (name_len == 0)
         return dt_err_set(err, DT_EPROTO, "a header line without a name");
     value = colon + 1;
     value_len = len - (size_t)(value - line);
-    trim(&value, &value_len);
+    dt_text_trim(&value, &value_len);
     if (head->n_fields == head->capacity) {
         head->capacity = head->capacity > 0 ? 2 * head->capacity : 16;
         head->fields = dt_realloc(head->fields, head->capacity * sizeof(*head->fields));
@@ -160,7 +150,7 @@ int fetch_head_line(struct fetch_head *head, const char *line, size_t len, struc
     if (head->status == 0)
         return status_line(head, text, text_len, err);
     if (*text == ' ' || *text == '\t') {
-        trim(&text, &text_len);
+        dt_text_trim(&text, &text_len);
         return folded_line(head, text, text_len, err);
     }
     return field_line(head, text, text_len, err);

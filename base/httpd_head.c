@@ -12,6 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/text.h"
+
 #define METHODS(X)                                                                                 \
     X(DT_GET, "GET")                                                                               \
     X(DT_HEAD, "HEAD")                                                                             \
@@ -48,16 +50,6 @@ static bool is_named(const char *line, size_t len, const char *name)
     return len > name_len && line[name_len] == ':' && strncasecmp(line, name, name_len) == 0;
 }
 
-static void trim(const char **text, size_t *len)
-{
-    while (*len > 0 && (**text == ' ' || **text == '\t')) {
-        (*text)++;
-        (*len)--;
-    }
-    while (*len > 0 && ((*text)[*len - 1] == ' ' || (*text)[*len - 1] == '\t'))
-        (*len)--;
-}
-
 static void count_field(struct httpd_head *head, const char *line, size_t len,
                         const char **first_length, size_t *first_length_len)
 {
@@ -71,7 +63,7 @@ static void count_field(struct httpd_head *head, const char *line, size_t len,
     if (is_named(line, len, "content-length")) {
         const char *value = line + strlen("content-length:");
         size_t value_len = len - strlen("content-length:");
-        trim(&value, &value_len);
+        dt_text_trim(&value, &value_len);
         if (head->n_lengths++ == 0) {
             *first_length = value;
             *first_length_len = value_len;

@@ -109,6 +109,19 @@ bool dt_text_has_suffix(const char *text, const char *suffix)
     return len >= suffix_len && memcmp(text + len - suffix_len, suffix, suffix_len) == 0;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+void dt_text_trim(const char **text, size_t *len)
+{
+    for (; *len > 0 && is_blank(**text); (*len)--)
+        (*text)++;
+    while (*len > 0 && is_blank((*text)[*len - 1]))
+        (*len)--;
+}
+
 static unsigned char ascii_lower(char c)
 {
     return (unsigned char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);

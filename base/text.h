@@ -31,6 +31,8 @@ bool dt_text_print(char *out, size_t out_size, const char *fmt, ...)
 
 bool dt_text_has_prefix(const char *text, const char *prefix);
 bool dt_text_has_suffix(const char *text, const char *suffix);
+/* Moves both ends past spaces and tabs. */
+void dt_text_trim(const char **text, size_t *len);
 /* ASCII only, whatever the locale. */
 bool dt_text_equal_nocase(const char *a, const char *b);
 /* Strict decimal uint64: whole string, no sign, no space, no overflow. */

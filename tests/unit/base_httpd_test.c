@@ -377,6 +377,43 @@ static void server__listens_on_a_unix_socket(void **state)
     assert_int_equal(access(opts.addr.unix_path, F_OK), -1);
 }
 
+static int connect_to(const void *sa, socklen_t len)
+{
+    int fd = socket(((const struct sockaddr *)sa)->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0 && connect(fd, sa, len) < 0)
+        dt_close(&fd);
+    return fd;
+}
+
+static void server__listens_on_ipv6_and_on_that_alone(void **state)
+{
+    struct dt_httpd_opts opts = {.addr.host = "::1"};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct client c;
+    struct response r;
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has_ipv6 = fd >= 0 && bind(fd, (struct sockaddr *)&v6, sizeof v6) == 0;
+
+    (void)state;
+    dt_close(&fd);
+    if (!has_ipv6)
+        skip();
+    server_up(opts);
+    v6.sin6_port = v4.sin_port = htons(dt_httpd_port(server));
+    assert_int_not_equal(v6.sin6_port, 0);
+    fd = connect_to(&v6, sizeof v6);
+    assert_true(fd >= 0);
+    client_open_fd(&c, fd);
+    client_get(&c, &r, "/peer");
+    assert_memory_equal(r.body, "[::1]:", strlen("[::1]:"));
+    response_fini(&r);
+    client_close(&c);
+    assert_int_equal(connect_to(&v4, sizeof v4), -1);
+    server_down(DEADLINE_MS);
+}
+
 static void start__says_what_is_wrong_with_the_address(void **state)
 {
     struct dt_httpd_opts opts = {.name = "test", .handler = handle, .pool = pool};
@@ -486,6 +523,7 @@ int main(void)
         cmocka_unit_test(server__lets_more_clients_wait_when_full),
         PLAIN(server__survives_running_out_of_descriptors),
         cmocka_unit_test(server__listens_on_a_unix_socket),
+        cmocka_unit_test(server__listens_on_ipv6_and_on_that_alone),
         PLAIN(start__says_what_is_wrong_with_the_address),
         cmocka_unit_test(drain__finishes_running_responses_and_closes_idle_connections),
         cmocka_unit_test(drain__cuts_what_is_left_at_the_deadline),

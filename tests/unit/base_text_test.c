@@ -110,9 +110,26 @@ static void parse_u64__is_strict(void **state)
     assert_int_equal(value, 123);
 }
 
+static void text__is_trimmed_at_both_ends(void **state)
+{
+    static const struct {
+        const char *text, *trimmed;
+    } rows[] = {{"a b", "a b"}, {" \ta b\t ", "a b"}, {"", ""}, {" \t ", ""}, {"a\r", "a\r"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *at = rows[i].text;
+        size_t len = strlen(at);
+        dt_text_trim(&at, &len);
+        assert_int_equal(len, strlen(rows[i].trimmed));
+        assert_memory_equal(at, rows[i].trimmed, len);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(text__is_trimmed_at_both_ends),
         cmocka_unit_test(text__grows_and_stays_terminated),
         cmocka_unit_test(text__keeps_bytes_with_nul_inside),
         cmocka_unit_test(text_addf__fits_any_length_at_every_fill),

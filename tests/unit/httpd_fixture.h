@@ -311,6 +311,8 @@ static void handle(void *arg, struct dt_http_req *req)
         hold(call);
     else if (strcmp(target, "/late") == 0)
         dt_timer_set(&call->timer, 20);
+    else if (strcmp(target, "/peer") == 0)
+        dt_http_reply(req, 200, dt_http_peer(req), strlen(dt_http_peer(req)));
     else if (strcmp(target, "/nothing") == 0)
         dt_http_reply_head(req, 204, DT_HTTP_LENGTH_UNKNOWN);
     else
