@@ -53,6 +53,8 @@ uint64_t cache_room_shortfall_locked(const struct cache *cache, uint64_t fs_free
 
 static bool fits(const struct room *room, uint64_t bytes, uint64_t fs_free)
 {
+    if (bytes == 0)
+        return true; /* an empty blob: no eviction would ever make room for less */
     uint64_t needed = sat_add(sat_add(room->min_free_bytes, room->unallocated_bytes), bytes);
     return sat_add(room->used_bytes, bytes) <= room->max_bytes && fs_free >= needed;
 }
