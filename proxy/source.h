@@ -80,6 +80,7 @@ struct source {
     uint64_t bytes;       /* delivered to this task */
     bool is_excluded;     /* refused us for good, or lied */
     bool ignores_range;   /* answered a Range with the whole blob */
+    uint64_t way;         /* hash of whose credentials and which repository it asks with */
 };
 
 /* The registry kind: an endpoint of an upstream, read with the credentials of the caller who asked

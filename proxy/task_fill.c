@@ -151,7 +151,8 @@ static bool is_hopeless(struct proxy_task *task)
     }
     if (all_excluded || (task->began_while_down && all_failed))
         return true;
-    if (task->writer == NULL && task->err.code == DT_EPROTO && all_failed)
+    bool is_size_settled = task->writer != NULL && !task->is_size_contradicted;
+    if (!is_size_settled && task->err.code == DT_EPROTO && all_failed)
         return true; /* asked again, they would contradict the size again */
     return dt_loop_now_ms(task->loop) - task->progress_ms > TASK_GIVE_UP_MS && all_failed;
 }
@@ -168,11 +169,42 @@ static bool drop_hint(struct proxy_task *task)
     return true;
 }
 
+/* All sources contradict the size of the part that an earlier run, or one of them, began: that was
+ * the lie. Its readers are failed and the blob begins anew; the cache removes the part when it is
+ * asked for room of another size. */
+static bool leave_part(struct proxy_task *task)
+{
+    if (!task->is_size_contradicted || task->writer == NULL || task->attempts >= TASK_ATTEMPTS_MAX)
+        return false;
+    char name[13];
+    dt_log_warn("part_left", "blob=%s size=%llu reason=\"every source tells another size\"",
+                dt_digest_short(name, &task->digest), (unsigned long long)task->size);
+    cache_writer_abort(&task->writer, &task->err);
+    task_streams_settle(task, 0);
+    task->attempts++;
+    task->state = TASK_NEW;
+    task->size = UINT64_MAX;
+    task->resumed_bytes = 0;
+    task->is_size_contradicted = false;
+    task->is_hint_doubted = true;
+    task_sources_forgive(task);
+    task_step_soon(task);
+    return true;
+}
+
+/* Who is asked alone (proxy/task_source.c, blame) may be dead, and another one honest. */
+static void replace_alone(struct proxy_task *task)
+{
+    if (task->n_streams == 0 && task->alone != NULL && task->alone->failures > 1)
+        (void)task_sources_next_alone(task);
+}
+
 void task_fill_step(struct proxy_task *task)
 {
     dt_loop_assert_mine(task->loop);
-    if (task->state == TASK_VERIFYING)
+    if (task->state == TASK_VERIFYING || task->is_write_broken)
         return;
+    replace_alone(task);
     if (task->writer == NULL) {
         start_first(task);
     } else if (cache_pieces_is_full(cache_writer_pieces(task->writer))) {
@@ -184,7 +216,7 @@ void task_fill_step(struct proxy_task *task)
         while (start_next(task))
             ;
     }
-    if (task->n_streams == 0 && is_hopeless(task) && !drop_hint(task))
+    if (task->n_streams == 0 && is_hopeless(task) && !drop_hint(task) && !leave_part(task))
         task_fail(task, &task->err);
 }
 
@@ -245,6 +277,7 @@ void task_fill_tick(struct proxy_task *task)
             tune_streams(task);
     }
     drop_slow_streams(task);
+    task_streams_reap(task);
     if (task->state != TASK_VERIFYING)
         task_step_soon(task);
 }

@@ -22,7 +22,8 @@
 #define TASK_GIVE_UP_MS      10000u /* without a byte from anybody */
 /* A stream that gave less before it broke made no progress. */
 #define TASK_PROGRESS_BYTES (64 * 1024u)
-#define TASK_ATTEMPTS_MAX   4 /* whole-blob attempts after a wrong digest */
+#define TASK_ATTEMPTS_MAX   4 /* whole-blob attempts after a wrong digest or size */
+#define TASK_BUSY_MAX       20 /* ticks that the cache may need to let go of an earlier writer */
 /* Bytes received and not yet written, over all tasks of the process: memory has a limit. Each task
  * may have the smaller figure whatever the others do. */
 #define TASK_IN_FLIGHT_ALL (64 * 1024 * 1024ull)
@@ -37,7 +38,7 @@ struct task_stream {
     uint64_t end;               /* where it stops; UINT64_MAX until the size is known */
     char *chunk; /* owned: bytes [pos - chunk_len, pos), not yet given to the writer */
     size_t chunk_len, chunk_capacity;
-    bool is_paused, is_tail_told;
+    bool is_paused, is_tail_told, is_end_seen;
     uint64_t window_began_ms, window_bytes; /* for the slow-source rule */
 };
 
@@ -71,6 +72,9 @@ struct proxy_task {
     struct dt_err err;           /* why it failed, or the last failure of a source */
     uint64_t size, size_hint;    /* UINT64_MAX = unknown */
     bool is_hint_doubted;        /* every source contradicted it */
+    bool is_size_contradicted;   /* a source contradicted the size the writer was opened with */
+    bool is_write_broken;        /* the cache failed; the task is about to */
+    unsigned n_busy;             /* times in a row the cache had to be asked again */
     struct cache_writer *writer; /* owned; NULL while the size is unknown and while verifying */
     uint64_t resumed_bytes;      /* came from an earlier run */
     uint64_t in_flight;          /* given to the writer, not yet in the file */
@@ -115,6 +119,8 @@ void task_source_note_failure(struct proxy_task *, struct source *, const struct
                               uint64_t delivered_bytes);
 void task_sources_forgive(struct proxy_task *); /* asks them all again, at once */
 void task_sources_blame(struct proxy_task *);   /* the whole digest was wrong */
+/* The one that is asked alone does not answer: another one instead. false: there is none. */
+bool task_sources_next_alone(struct proxy_task *);
 
 /* task_stream.c */
 /* Opens task->writer. Where the cache cannot take the blob it stays NULL and task->err says why:
@@ -122,6 +128,8 @@ void task_sources_blame(struct proxy_task *);   /* the whole digest was wrong */
 void task_writer_open(struct proxy_task *, uint64_t size);
 void task_stream_start(struct proxy_task *, const struct plan_choice *);
 void task_stream_stop(struct task_stream *); /* harmless on a free slot */
+/* Once a tick: stops streams that have given all they were asked for and go on giving. */
+void task_streams_reap(struct proxy_task *);
 void task_streams_stop(struct proxy_task *);
 void task_streams_settle(struct proxy_task *, uint64_t in_flight); /* that much is still queued */
 

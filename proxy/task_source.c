@@ -17,33 +17,60 @@
 static DT_DEFINE_COUNTER(metric_repairs, "darter_repairs_total", NULL,
                          "Streams that broke and were continued from another place.");
 
-static bool has_way(const struct proxy_task *task, const struct task_ticket *ticket)
+static uint64_t way_of(const struct task_ticket *ticket)
 {
-    for (const struct task_ticket *t = task->tickets; t != NULL; t = t->next) {
-        if (t == ticket || t->upstream != ticket->upstream ||
-            strcmp(t->repository, ticket->repository) != 0)
-            continue;
-        bool both = t->authorization != NULL && ticket->authorization != NULL;
-        if (t->authorization == ticket->authorization ||
-            (both && strcmp(t->authorization, ticket->authorization) == 0))
+    const char *authorization = ticket->authorization != NULL ? ticket->authorization : "";
+    uint64_t parts[] = {(uintptr_t)ticket->upstream,
+                        dt_hash_bytes(ticket->repository, strlen(ticket->repository)),
+                        dt_hash_bytes(authorization, strlen(authorization))};
+    return dt_hash_bytes(parts, sizeof(parts));
+}
+
+/* Clients come and go; the ways they brought stay with the task. */
+static bool has_way(const struct proxy_task *task, uint64_t way)
+{
+    for (size_t i = 0; i < task->n_sources; i++)
+        if (task->sources[i]->way == way)
             return true;
-    }
     return false;
+}
+
+/* A place for one more: a new one, or that of one who will not be asked again (his token ended).
+ * NULL: the ways that are there must do. */
+static struct source **free_place(struct proxy_task *task)
+{
+    if (task->n_sources < TASK_SOURCES_MAX)
+        return &task->sources[task->n_sources++];
+    for (size_t i = 0; i < task->n_sources; i++) {
+        struct source *source = task->sources[i];
+        if (!source->is_excluded || source->n_active > 0)
+            continue;
+        task->resumed_bytes += source->bytes; /* whose they were is not known any more */
+        source->ops->free(&task->sources[i]);
+        return &task->sources[i];
+    }
+    return NULL;
 }
 
 /* One client's way: every endpoint of his upstream, asked with his credentials. */
 bool task_sources_add(struct proxy_task *task, const struct task_ticket *ticket)
 {
-    if (has_way(task, ticket))
+    uint64_t way = way_of(ticket);
+    if (has_way(task, way))
         return false;
-    size_t n_before = task->n_sources;
+    bool has_added = false;
     struct reg_upstream *upstream = ticket->upstream;
-    /* When all places are taken, the ways that are there must do. */
-    for (size_t i = 0; i < upstream->n_endpoints && task->n_sources < TASK_SOURCES_MAX; i++)
-        task->sources[task->n_sources++] =
+    for (size_t i = 0; i < upstream->n_endpoints; i++) {
+        struct source **place = free_place(task);
+        if (place == NULL)
+            break;
+        *place =
             source_registry_new(task->proxy, upstream, &upstream->endpoints[i], ticket->repository,
                                 &task->digest, ticket->authorization);
-    return task->n_sources > n_before;
+        (*place)->way = way;
+        has_added = true;
+    }
+    return has_added;
 }
 
 static bool is_usable(const struct proxy_task *task, const struct source *source, uint64_t now_ms)
@@ -135,4 +162,16 @@ void task_sources_blame(struct proxy_task *task)
     for (size_t i = 0; i < task->n_sources; i++)
         task->sources[i]->bytes = 0;
     task_sources_forgive(task);
+}
+
+bool task_sources_next_alone(struct proxy_task *task)
+{
+    for (size_t i = 0; i < task->n_sources; i++) {
+        struct source *source = task->sources[i];
+        if (source == task->alone || source->is_excluded || source->failures > 0)
+            continue;
+        task->alone = source;
+        return true;
+    }
+    return false;
 }

@@ -27,14 +27,37 @@ static _Atomic uint64_t in_flight_all;
 
 /* ---- bytes in, chunks to the writer ---- */
 
+/* Drops from the chunk what somebody else has brought meanwhile: a registry that ignores ranges
+ * runs into the ranges of others. false: nothing is left, or what is left continues no piece (one
+ * proved bad and begins anew); the planner will ask for that again. */
+static bool trim(struct task_stream *stream)
+{
+    const struct cache_pieces *pieces = cache_writer_pieces(stream->task->writer);
+    uint64_t start = stream->pos - stream->chunk_len;
+    if (cache_pieces_can_add(pieces, start, stream->chunk_len))
+        return true;
+    uint64_t here = cache_pieces_available(pieces, start);
+    if (here >= stream->chunk_len ||
+        !cache_pieces_can_add(pieces, start + here, stream->chunk_len - here))
+        return false;
+    stream->chunk_len -= (size_t)here;
+    memmove(stream->chunk, stream->chunk + here, stream->chunk_len);
+    return true;
+}
+
 static void flush(struct task_stream *stream)
 {
     if (stream->chunk_len == 0)
         return;
+    bool has_news = trim(stream);
     void *bytes = stream->chunk;
     size_t len = stream->chunk_len;
     stream->chunk = NULL;
     stream->chunk_len = stream->chunk_capacity = 0;
+    if (!has_news) {
+        free(bytes);
+        return;
+    }
     stream->task->in_flight += len;
     atomic_fetch_add(&in_flight_all, len);
     cache_writer_write(stream->task->writer, stream->pos - len, &bytes, len);
@@ -135,6 +158,20 @@ void task_streams_stop(struct proxy_task *task)
         task_stream_stop(&task->streams[i]);
 }
 
+/* One tick of patience: what ends in the same moment as its last byte keeps its connection. */
+void task_streams_reap(struct proxy_task *task)
+{
+    for (size_t i = 0; i < TASK_STREAMS_MAX; i++) {
+        struct task_stream *stream = &task->streams[i];
+        if (stream->source == NULL || stream->pos < stream->end)
+            continue;
+        if (stream->is_end_seen)
+            task_stream_stop(stream);
+        else
+            stream->is_end_seen = true;
+    }
+}
+
 static void count_bytes(struct proxy_task *task, const struct task_stream *stream, size_t len)
 {
     dt_metric_add(stream->source->kind == SOURCE_ORIGIN ? &metric_origin_bytes
@@ -208,6 +245,7 @@ static void on_write_error(void *arg, const struct dt_err *err)
 {
     struct proxy_task *task = arg;
     task->err = *err;
+    task->is_write_broken = true;
     dt_log_error("cache_write_failed", "reason=%s", DT_LOG_Q(err->msg));
     task_streams_stop(task);
     dt_loop_defer(fail_later, task);
@@ -225,14 +263,15 @@ void task_writer_open(struct proxy_task *task, uint64_t size)
     if (rc < 0) {
         char name[13];
         task->err = err;
-        if (rc == -DT_EBUSY)
-            return; /* an earlier writer is just letting go: the next step tries again */
+        if (rc == -DT_EBUSY && task->n_busy++ < TASK_BUSY_MAX)
+            return; /* an earlier writer is just letting go: the next tick tries again */
         task->size = size;
         dt_log_warn("stream_through", "blob=%s size=%llu reason=%s",
                     dt_digest_short(name, &task->digest), (unsigned long long)size,
                     DT_LOG_Q(err.msg));
         return;
     }
+    task->n_busy = 0;
     task->size = size;
     task->resumed_bytes = cache_writer_pieces(task->writer)->filled_bytes;
     task->state = TASK_FETCHING;
@@ -252,8 +291,10 @@ static int on_size(void *arg, uint64_t blob_size)
                                               : task->size_hint;
     if (blob_size == UINT64_MAX)
         blob_size = known;
-    if (known != UINT64_MAX && blob_size != known)
+    if (known != UINT64_MAX && blob_size != known) {
+        task->is_size_contradicted |= task->writer != NULL;
         return -DT_EPROTO;
+    }
     if (task->writer != NULL) {
         if (stream->source->ignores_range)
             stream->end = task->size; /* all of it comes, whatever was asked */
@@ -282,11 +323,9 @@ static void on_done(void *arg, const struct dt_err *err)
     uint64_t delivered = stream->pos - stream->start;
     task_stream_stop(stream);
     if (task->writer == NULL && err->code == DT_ECANCELLED) { /* no writer could be opened */
-        if (task->err.code == DT_EBUSY)
-            task_step_soon(task);
-        else
+        if (task->err.code != DT_EBUSY || task->n_busy > TASK_BUSY_MAX)
             task_stream_through(task);
-        return;
+        return; /* busy: not at once, or the source would be asked in a circle */
     }
     if (is_whole) {
         source->failures = 0;
