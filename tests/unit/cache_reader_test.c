@@ -131,6 +131,7 @@ static void readers__fail_when_the_bytes_prove_wrong(void **state)
     kit_fill_start(&fill, &kit, &blob);
     assert_int_equal(kit_fill_wait(&fill), 0);
     follower_start(&follower, &blob, 1);
+    kit_settle_loops(&kit); /* it has opened its reader */
     fill.stop_after = UINT64_MAX;
     fill.stop = KIT_STOP_NOT;
     kit_latch_init(&fill.ended);

@@ -88,6 +88,9 @@ static void room__is_never_taken_from_what_is_pinned_or_open(void **state)
     pin(&pinned, true, 0);
     assert_int_equal(cache_reader_open(&reader, kit.cache, &open.digest, NULL), 0);
     assert_int_equal(kit_put(&kit, &fresh), 0); /* idle had to go, though used last */
+    struct cache_usage usage;
+    KIT_UNTIL((cache_usage(&usage, kit.cache), usage.n_sealed == 3)); /* fresh may go as well */
+    kit_settle_index(&kit);
     assert_int_equal(kit_state(&kit, &idle.digest), CACHE_ABSENT);
     assert_int_equal(kit_check(&kit, &pinned), 0);
     assert_int_equal(kit_check(&kit, &open), 0);
@@ -178,6 +181,7 @@ static void room__is_exact_under_churn(void **state)
 {
     (void)state;
     uint64_t random = 7;
+    unsigned n_filled = 0;
     for (unsigned step = 0; step < 300; step++) {
         random = random * 6364136223846793005ULL + 1442695040888963407ULL;
         unsigned kind = (unsigned)(random >> 33) % 10;
@@ -200,8 +204,10 @@ static void room__is_exact_under_churn(void **state)
             fill.stop_after = fill.stop == KIT_STOP_NOT ? 0 : size * 2 / 3 + 1;
             kit_fill_start(&fill, &kit, &blob);
             int code = kit_fill_wait(&fill);
+            /* No space: too much of it is still on its way to a slow disk. */
             assert_true(code == 0 || code == DT_ECONFLICT || code == DT_ECANCELLED ||
-                        code == DT_EBUSY);
+                        code == DT_EBUSY || code == DT_ENOSPACE);
+            n_filled += code == 0;
         }
         kit_blob_free(&blob);
         struct cache_usage usage;
@@ -225,6 +231,7 @@ static void room__is_exact_under_churn(void **state)
         assert_int_equal(usage.n_sealed + usage.n_partial + usage.n_objects, n);
         free(entries);
     }
+    assert_true(n_filled > 100);
 }
 
 int main(void)
