@@ -237,6 +237,7 @@ static struct dt_http_req *req_new(struct httpd_conn *conn, h2o_req_t *h2o,
 
     memset(req, 0, sizeof *req);
     req->magic = REQ_MAGIC;
+    req->state = HTTPD_WITH_HANDLER;
     req->started_us = dt_mono_us();
     req->conn = conn;
     req->h2o = h2o;

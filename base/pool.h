@@ -26,7 +26,7 @@ int dt_pool_new(struct dt_pool **out, unsigned n_threads, struct dt_err *err);
 /* Runs what is queued, joins the threads. No submit may follow. */
 void dt_pool_free(struct dt_pool **);
 void dt_pool_submit(struct dt_pool *, struct dt_job *); /* any thread */
-unsigned dt_pool_queued(struct dt_pool *);              /* for metrics and back-pressure */
+unsigned dt_pool_queued(struct dt_pool *); /* jobs that wait; for tests that wait for them */
 
 /* Free only when nothing is queued on it (asserted). Any thread may submit. */
 struct dt_strand *dt_strand_new(struct dt_pool *);

@@ -12,12 +12,10 @@
 #include <stdatomic.h>
 
 #include "cache/cache.h"
+#include "cache/hash_priv.h"
 #include "cache/index_priv.h"
 #include "cache/pieces.h"
 #include "base/text.h"
-
-#define HASH_FUNCTION(keyptr, keylen, hashv) ((hashv) = (unsigned)dt_hash_bytes(keyptr, keylen))
-#include <uthash.h>
 
 #define CACHE_MAGIC  0xdac4e001u
 #define BLOB_MAGIC   0xdac4e002u

@@ -16,12 +16,10 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "cache/hash_priv.h"
 #include "base/mem.h"
 #define LOG_COMPONENT "cache"
 #include "base/log.h"
-
-#define HASH_FUNCTION(keyptr, keylen, hashv) ((hashv) = (unsigned)dt_hash_bytes(keyptr, keylen))
-#include <uthash.h>
 
 #define GROUP_MAX         1024 /* changes in one transaction: bounds its dirty pages */
 #define TOUCH_INTERVAL_MS 30000
@@ -185,10 +183,11 @@ static bool group_wait(struct index_writer *writer, struct index_change **first,
             continue;
         }
         struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += TOUCH_INTERVAL_MS / 1000;
         if (HASH_COUNT(writer->touches) >= TOUCHES_MAX ||
-            pthread_cond_timedwait(&writer->wake, &writer->lock, &until) == ETIMEDOUT)
+            pthread_cond_clockwait(&writer->wake, &writer->lock, CLOCK_MONOTONIC, &until) ==
+                ETIMEDOUT)
             break;
     }
     bool is_more = writer->first != NULL || writer->touches != NULL;

@@ -153,7 +153,7 @@ static enum chore next_chore(struct cache_janitor *janitor)
 {
     enum chore chore = CHORE_NONE;
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += AGE_OUT_INTERVAL_S;
     pthread_mutex_lock(&janitor->lock);
     while (chore == CHORE_NONE) {
@@ -163,7 +163,8 @@ static enum chore next_chore(struct cache_janitor *janitor)
             chore = CHORE_VERIFY;
         else if (janitor->must_scrub)
             chore = CHORE_SCRUB;
-        else if (pthread_cond_timedwait(&janitor->wake, &janitor->lock, &until) != 0)
+        else if (pthread_cond_clockwait(&janitor->wake, &janitor->lock, CLOCK_MONOTONIC, &until) !=
+                 0)
             chore = CHORE_AGE;
     }
     if (chore == CHORE_VERIFY)
@@ -232,14 +233,15 @@ void cache_janitor_stop(struct cache_janitor **janitor_in)
 bool cache_janitor_pause(struct cache_janitor *janitor, uint64_t pause_us)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     uint64_t ns = (uint64_t)until.tv_nsec + pause_us * 1000;
     until.tv_sec += (time_t)(ns / 1000000000);
     until.tv_nsec = (long)(ns % 1000000000);
     pthread_mutex_lock(&janitor->lock);
     bool is_over = false;
     while (!janitor->is_stopping && janitor->current_run == janitor->wanted_run && !is_over)
-        is_over = pthread_cond_timedwait(&janitor->wake, &janitor->lock, &until) != 0;
+        is_over =
+            pthread_cond_clockwait(&janitor->wake, &janitor->lock, CLOCK_MONOTONIC, &until) != 0;
     bool go_on = !janitor->is_stopping && janitor->current_run == janitor->wanted_run;
     pthread_mutex_unlock(&janitor->lock);
     return go_on;
