@@ -26,7 +26,6 @@
 #define LOOPS_MAX       256
 #define WORKERS_MAX     256
 #define CONNECTIONS_MAX 1000000
-#define STREAMS_MAX     32
 /* containerd 2.x leaves a mirror that needs 30 s for a response head. */
 #define HEAD_DEADLINE_SAFE_MS 28000
 
@@ -40,8 +39,6 @@ static const struct dt_option options_table[] = {
      "Where container runtimes find the mirror. Keep it on the node itself: then a stopped proxy "
      "means a refused connection, and the runtime goes to the registry at once.",
      false, false},
-    {"peer-listen", DT_OPT_STRING, AT(peer_listen), "0.0.0.0:65002", "IP:PORT",
-     "Where other nodes fetch pieces; opened only when the node is part of a swarm.", false, false},
     {"tls-cert", DT_OPT_STRING, AT(tls_cert), NULL, "FILE",
      "Certificate chain (PEM) of the mirror; with it the mirror speaks HTTPS only.", false, false},
     {"tls-key", DT_OPT_STRING, AT(tls_key), NULL, "FILE", "Private key (PEM) of tls-cert.", false,
@@ -96,7 +93,8 @@ static const struct dt_option options_table[] = {
      "A source that sends no byte for so long is replaced in the middle of the blob.", false,
      false},
     {"min-rate", DT_OPT_SIZE, AT(min_rate_bytes), "0B", "SIZE",
-     "A source slower than so many bytes per second, for ten seconds, is replaced; 0B = never.",
+     "A source slower than so many bytes per second, over stall-timeout, is replaced when another "
+     "one is ready; 0B = never.",
      false, false},
     {"verify-first", DT_OPT_SIZE, AT(verify_first_bytes), "4MiB", "SIZE",
      "Blobs up to this size are verified before their first byte is sent; larger ones are verified "
@@ -209,7 +207,7 @@ static int check_bounds(const struct proxy_options *options, struct dt_err *err)
     if (rc == 0)
         rc = check_range("max-connections", options->max_connections, 1, CONNECTIONS_MAX, err);
     if (rc == 0)
-        rc = check_range("streams-per-blob", options->streams_per_blob, 1, STREAMS_MAX, err);
+        rc = check_range("streams-per-blob", options->streams_per_blob, 1, PROXY_STREAMS_MAX, err);
     if (rc == 0)
         rc = check_range("segment (bytes)", options->segment_bytes, CACHE_PIECE_SIZE_MAX,
                          CACHE_BLOB_SIZE_MAX, err);
@@ -255,10 +253,8 @@ static int check_address(struct dt_addr *out, const char *name, const char *text
 
 static int check_listeners(const struct proxy_options *options, struct dt_err *err)
 {
-    struct dt_addr mirror, peer, admin;
+    struct dt_addr mirror, admin;
     int rc = check_address(&mirror, "listen", options->listen, err);
-    if (rc == 0)
-        rc = check_address(&peer, "peer-listen", options->peer_listen, err);
     if (rc == 0)
         rc = check_address(&admin, "admin-listen", options->admin_listen, err);
     if (rc < 0)
@@ -310,7 +306,6 @@ static int check_required(const struct proxy_options *options, struct dt_err *er
         const char *name, *value;
     } required[] = {
         {"listen", options->listen},
-        {"peer-listen", options->peer_listen},
         {"admin-listen", options->admin_listen},
         {"log-level", options->log_level},
         {"log-format", options->log_format},
