@@ -213,25 +213,16 @@ static void stop(struct daemon *daemon)
     if (daemon->is_running)
         dt_loops_stop(proxy->loops);
     proxy_admin_free(&daemon->admin);
-    if (daemon->mirror != NULL)
-        dt_httpd_free(&daemon->mirror);
+    dt_httpd_free(&daemon->mirror);
     dt_tls_free(&daemon->tls);
-    if (proxy->tasks != NULL)
-        proxy_tasks_free(proxy);
-    if (proxy->pings != NULL)
-        proxy_pings_free(proxy);
-    if (proxy->repositories != NULL)
-        proxy_repositories_free(proxy);
-    if (proxy->accounts != NULL)
-        proxy_accounts_free(proxy);
-    if (proxy->cache != NULL)
-        cache_close(&proxy->cache);
-    if (proxy->fetcher != NULL)
-        dt_fetcher_free(&proxy->fetcher);
-    if (proxy->pool != NULL)
-        dt_pool_free(&proxy->pool);
-    if (proxy->loops != NULL)
-        dt_loops_free(&proxy->loops);
+    proxy_tasks_free(proxy);
+    proxy_pings_free(proxy);
+    proxy_repositories_free(proxy);
+    proxy_accounts_free(proxy);
+    cache_close(&proxy->cache);
+    dt_fetcher_free(&proxy->fetcher);
+    dt_pool_free(&proxy->pool);
+    dt_loops_free(&proxy->loops);
 }
 
 /* ---- between ---- */

@@ -208,11 +208,30 @@ static void on_tag_headed(struct repository_call *call, const struct flight_resu
     answer_confirmed(call, result);
 }
 
+/* What needs no question: the cache where it is fresh, a 404 of a moment ago, and what is here
+ * while upstream is away. A probe goes upstream whatever there is. */
+static bool answers_at_once(struct repository_call *call, bool is_fresh)
+{
+    if (call->is_probe)
+        return false;
+    if (is_fresh)
+        answer_cached(call, PROXY_HIT);
+    else if (repository_is_negative(call, &call->manifest.refusal))
+        repository_call_answer(call);
+    else if (may_be_stale(call) && repository_is_away(call))
+        answer_cached(call, PROXY_STALE);
+    else
+        return false;
+    return true;
+}
+
 static bool tag_is_fresh(const struct repository_call *call)
 {
     uint64_t fresh_ms = call->proxy->options->tag_fresh_ms;
     uint64_t revalidate_ms = call->upstream->revalidate_ms, now_ms = dt_wall_ms();
 
+    if (call->cached == NULL || repository_grant(call) != PROXY_GRANT_VALID)
+        return false;
     if (revalidate_ms > 0 && revalidate_ms < fresh_ms)
         fresh_ms = revalidate_ms;
     return call->tag.checked_ms <= now_ms && now_ms - call->tag.checked_ms < fresh_ms &&
@@ -224,22 +243,8 @@ static void tag_begin(struct repository_call *call)
     call->has_tag = repository_tag_find(&call->tag, call->repository, call->reference.text);
     if (call->has_tag)
         call->cached = repository_object_find(call->repository, &call->tag.digest);
-    if (!call->is_probe) {
-        if (call->cached != NULL && repository_grant(call) == PROXY_GRANT_VALID &&
-            tag_is_fresh(call)) {
-            answer_cached(call, PROXY_HIT);
-            return;
-        }
-        if (repository_is_negative(call, &call->manifest.refusal)) {
-            repository_call_answer(call);
-            return;
-        }
-        if (may_be_stale(call) && repository_is_away(call)) {
-            answer_cached(call, PROXY_STALE);
-            return;
-        }
-    }
-    call_board(call, FLIGHT_HEAD, call->reference.text, NULL, on_tag_headed);
+    if (!answers_at_once(call, tag_is_fresh(call)))
+        call_board(call, FLIGHT_HEAD, call->reference.text, NULL, on_tag_headed);
 }
 
 static void digest_get_shared(struct repository_call *call);
@@ -282,13 +287,14 @@ static bool digest_is_fresh(const struct repository_call *call)
 {
     uint64_t revalidate_ms = call->upstream->revalidate_ms, now_ms = dt_wall_ms();
 
+    if (call->cached == NULL || !call->is_linked || repository_grant(call) != PROXY_GRANT_VALID)
+        return false;
     return revalidate_ms == 0 ||
            (call->link.proved_ms <= now_ms && now_ms - call->link.proved_ms < revalidate_ms);
 }
 
 static void digest_begin(struct repository_call *call)
 {
-    bool is_valid = repository_grant(call) == PROXY_GRANT_VALID;
     char *path = dt_asprintf("/v2/%s/manifests/%s", call->name, call->reference.text);
     /* Bytes already on their way for somebody else: he may have them once he may read at all. */
     bool is_foreign = repository_flight_is_foreign(call, path);
@@ -297,22 +303,12 @@ static void digest_begin(struct repository_call *call)
     call->wanted = call->reference.digest;
     call->cached = repository_object_find(call->repository, &call->wanted);
     call->is_linked = repository_link_find(&call->link, call->repository, &call->wanted);
-    if (!call->is_probe) {
-        if (call->cached != NULL && call->is_linked && is_valid && digest_is_fresh(call)) {
-            repository_ensure_links(call->repository, call->cached);
-            answer_cached(call, PROXY_HIT);
-            return;
-        }
-        if (repository_is_negative(call, &call->manifest.refusal)) {
-            repository_call_answer(call);
-            return;
-        }
-        if (may_be_stale(call) && repository_is_away(call)) {
-            answer_cached(call, PROXY_STALE);
-            return;
-        }
-    }
-    if (call->cached != NULL || (is_foreign && !is_valid))
+    bool is_fresh = digest_is_fresh(call);
+    if (is_fresh)
+        repository_ensure_links(call->repository, call->cached);
+    if (answers_at_once(call, is_fresh))
+        return;
+    if (call->cached != NULL || (is_foreign && repository_grant(call) != PROXY_GRANT_VALID))
         call_board(call, FLIGHT_HEAD, call->reference.text, NULL, on_digest_headed);
     else
         digest_get_shared(call); /* his own GET says whether he may; a VALID one may join */
