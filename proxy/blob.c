@@ -135,25 +135,25 @@ static uint64_t decisive_byte(const struct proxy_blob *blob)
     return is_small && !blob->streams_unverified && size > 0 ? size - 1 : blob->first;
 }
 
+/* Our own disk or table is at fault, not a source: the way past the cache is still there. */
+static bool is_cache_failure(int code)
+{
+    return code == DT_EIO || code == DT_ENOSPACE;
+}
+
 /* The fill failed before the client saw anything: ask the task again, it may know another way. That
- * the cache has just let go of the blob is no answer to a client: he would believe it is nowhere.
- * When it was our disk, there is only the way past it. */
+ * the cache has just let go of the blob, and does so again and again, is no answer to a client. */
 static void retry(struct proxy_blob *blob, const struct dt_err *err)
 {
+    bool is_used_up = blob->n_attached >= BLOB_ATTACH_MAX;
     cache_reader_close(&blob->reader);
     proxy_task_detach(&blob->ticket);
-    if (err->code == DT_EIO || err->code == DT_ENOSPACE) {
+    if (is_cache_failure(err->code) || (is_used_up && err->code == DT_ENOTFOUND))
         stream_through(blob, blob->known_size);
-        return;
-    }
-    if (blob->n_attached < BLOB_ATTACH_MAX) {
+    else if (is_used_up)
+        fail(blob, err, NULL);
+    else
         attach(blob);
-        return;
-    }
-    struct dt_err away = *err;
-    if (away.code == DT_ENOTFOUND)
-        away.code = DT_EUNAVAILABLE;
-    fail(blob, &away, NULL);
 }
 
 static void check_first_bytes(void *arg)
@@ -249,6 +249,10 @@ static void on_task_event(void *arg, const struct task_event *event)
         stream_through(blob, event->size);
         break;
     case TASK_GONE:
+        if (is_cache_failure(event->err.code)) {
+            retry(blob, &event->err);
+            break;
+        }
         fail(blob, &event->err, event->err.code == DT_ENOTFOUND ? "BLOB_UNKNOWN" : NULL);
         break;
     }

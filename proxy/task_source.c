@@ -64,9 +64,8 @@ bool task_sources_add(struct proxy_task *task, const struct task_ticket *ticket)
         struct source **place = free_place(task);
         if (place == NULL)
             break;
-        *place =
-            source_registry_new(task->proxy, upstream, &upstream->endpoints[i], ticket->repository,
-                                &task->digest, ticket->authorization);
+        *place = source_registry_new(task->proxy, upstream, &upstream->endpoints[i],
+                                     ticket->repository, &task->digest, ticket->authorization);
         (*place)->way = way;
         has_added = true;
     }
