@@ -79,9 +79,10 @@ static bool wants_second_attempt(struct proxy_pull *pull, const struct dt_fetch_
     if (head->status != 401 || pull->has_retried || !pull->opts.may_use_account)
         return false;
     pull->has_retried = true;
-    struct dt_err ignored; /* an unreadable challenge: the caller sees the 401 as it is */
-    return reg_challenge_parse(&pull->challenge, dt_fetch_header(head->fetch, "www-authenticate"),
-                               &ignored) == 0;
+    struct dt_err
+        ignored; /* no challenge, or an unreadable one: the caller sees the 401 as it is */
+    const char *challenge = dt_fetch_header(head->fetch, "www-authenticate");
+    return challenge != NULL && reg_challenge_parse(&pull->challenge, challenge, &ignored) == 0;
 }
 
 static bool on_head(void *arg, const struct dt_fetch_head *head)

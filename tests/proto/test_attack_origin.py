@@ -271,6 +271,17 @@ def test_blobs_at_the_edges_are_whole(run_darter, origin, options, algorithm, si
 
 
 @pytest.mark.parametrize("options", [[], STREAMED], ids=["cached", "streamed through"])
+def test_a_refusal_without_a_challenge_is_passed_on(run_darter, origin, options):
+    """RFC 9110 demands WWW-Authenticate with a 401; not every front end has read it."""
+    digest, data = add_blob(origin, 300_000)
+    darter = run_darter({"test.local": [origin.url]}, IMPATIENT + options)
+    origin.misbehave(faults.status(401), kind="blob", method="GET")
+    assert darter.blob(REPO, digest).status == 401
+    origin.behave()
+    assert darter.blob(REPO, digest).body == data
+
+
+@pytest.mark.parametrize("options", [[], STREAMED], ids=["cached", "streamed through"])
 def test_a_registry_that_closes_after_every_piece_is_still_of_use(run_darter, origin, options):
     digest, data = add_blob(origin, MIB)
     origin.misbehave(faults.cut(64 * 1024 + 1), kind="blob", method="GET")
