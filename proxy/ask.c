@@ -305,7 +305,6 @@ static const struct dt_fetch_ops fetch_ops = {
  * ready no more than a client's patience has room for. */
 static uint64_t ask_share_ms(const struct proxy_ask *ask, uint64_t left_ms)
 {
-    uint64_t patience_ms = ask->opts.proxy->options->head_deadline_ms / 5;
     const struct reg_upstream *upstream = ask->opts.upstream;
     uint64_t now_ms = dt_loop_now_ms(ask->loop);
     unsigned n = 1;
@@ -314,6 +313,7 @@ static uint64_t ask_share_ms(const struct proxy_ask *ask, uint64_t left_ms)
         if (!(ask->tried_mask & 1U << i) &&
             reg_endpoint_breaker(&upstream->endpoints[i], now_ms) == REG_BREAKER_CLOSED)
             n++;
+    uint64_t patience_ms = proxy_options_patience_ms(ask->opts.proxy->options, n > 1);
     uint64_t share_ms = left_ms / n;
     if (n > 1 && share_ms > patience_ms)
         share_ms = patience_ms;

@@ -354,6 +354,11 @@ void proxy_options_fini(struct proxy_options *options)
     *options = (struct proxy_options){0};
 }
 
+uint64_t proxy_options_patience_ms(const struct proxy_options *options, bool has_other)
+{
+    return has_other ? options->head_deadline_ms / 5 : options->head_deadline_ms;
+}
+
 /* ---- what is legal and yet probably a mistake ---- */
 
 static void warn_upstream(const struct reg_upstream *upstream, void (*warn)(void *, const char *),

@@ -52,6 +52,9 @@ extern const struct dt_config_spec proxy_config_spec;
  * when none is named, credentials read, bounds checked. */
 int proxy_options_load(struct proxy_options *, int argc, char **argv, struct dt_err *err);
 void proxy_options_fini(struct proxy_options *);
+/* How long one source may think about a response head: a fifth of the deadline while another one
+ * stands ready, all of it where there is nobody else. */
+uint64_t proxy_options_patience_ms(const struct proxy_options *, bool has_other);
 /* Calls warn() for everything that is legal and yet probably a mistake. `text` is borrowed. */
 void proxy_options_warnings(const struct proxy_options *, void (*warn)(void *arg, const char *text),
                             void *arg);

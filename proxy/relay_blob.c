@@ -277,12 +277,11 @@ static void fetch_next(struct relay_blob *relay)
         return;
     }
     relay->source = best;
-    const struct proxy_options *options = relay->request->proxy->options;
     struct source_span span = {
         .off = relay->pos,
         .end = relay->hasher != NULL ? UINT64_MAX : relay->end,
         .head_timeout_ms =
-            relay->n_sources > 1 ? options->head_deadline_ms / 5 : options->head_deadline_ms,
+            proxy_options_patience_ms(relay->request->proxy->options, relay->n_sources > 1),
     };
     relay->fetch = relay->sources[best]->ops->fetch(relay->sources[best], &span, &SINK_OPS, relay);
 }

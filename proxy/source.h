@@ -7,8 +7,8 @@
  *   source:  made by its kind -> fetch()* -> free()           (owned by one task, on its home loop)
  *   fetch:   STARTED -> on_size? -> on_data* -> on_done        any -> cancel()
  *
- * A new kind: fill a `struct source_ops`, make its sources in proxy/task.c's attach, and give it a
- * row in SOURCE_KINDS.
+ * A new kind: fill a `struct source_ops`, make its sources in task_sources_add(), and give it a row
+ * in SOURCE_KINDS.
  */
 #ifndef DARTER_PROXY_SOURCE_H
 #define DARTER_PROXY_SOURCE_H

@@ -100,7 +100,7 @@ static void tell_all(struct proxy_task *task, const struct task_event *event)
 
 static int current_source(const struct proxy_task *task)
 {
-    for (size_t i = 0; i < TASK_STREAMS_MAX; i++)
+    for (size_t i = 0; i < PROXY_STREAMS_MAX; i++)
         if (task->streams[i].source != NULL)
             return (int)task->streams[i].source->kind;
     return task->n_sources > 0 ? (int)task->sources[0]->kind : (int)SOURCE_ORIGIN;

@@ -30,7 +30,7 @@ static void open_partial(struct proxy_task *task)
 
 void task_fill_begin(struct proxy_task *task)
 {
-    for (size_t i = 0; i < TASK_STREAMS_MAX; i++)
+    for (size_t i = 0; i < PROXY_STREAMS_MAX; i++)
         task->streams[i].task = task;
     task->began_while_down = task_sources_count_ready(task, NULL) == 0;
     open_partial(task);
@@ -78,7 +78,7 @@ static void on_finished(void *arg, const struct dt_err *err)
 static size_t list_streams(struct proxy_task *task, struct plan_stream *out)
 {
     size_t n = 0;
-    for (size_t i = 0; i < TASK_STREAMS_MAX; i++)
+    for (size_t i = 0; i < PROXY_STREAMS_MAX; i++)
         if (task->streams[i].source != NULL)
             out[n++] =
                 (struct plan_stream){.pos = task->streams[i].pos - task->streams[i].chunk_len,
@@ -99,9 +99,8 @@ static size_t list_wanted(const struct proxy_task *task, uint64_t *out)
 static bool start_next(struct proxy_task *task)
 {
     struct plan_source sources[TASK_SOURCES_MAX];
-    struct plan_stream streams[TASK_STREAMS_MAX];
+    struct plan_stream streams[PROXY_STREAMS_MAX];
     uint64_t wanted[WANTED_MAX];
-    unsigned max = task->proxy->options->streams_per_blob;
     task_sources_list(task, sources);
     struct plan_input in = {
         .pieces = cache_writer_pieces(task->writer),
@@ -111,7 +110,7 @@ static bool start_next(struct proxy_task *task)
         .n_streams = list_streams(task, streams),
         .wanted = wanted,
         .n_wanted = list_wanted(task, wanted),
-        .n_streams_max = max < TASK_STREAMS_MAX ? max : TASK_STREAMS_MAX,
+        .n_streams_max = task->proxy->options->streams_per_blob,
         .n_streams_wanted = task->n_streams_wanted,
         .segment_bytes = task->proxy->options->segment_bytes,
     };
@@ -245,7 +244,7 @@ static void drop_slow_streams(struct proxy_task *task)
 {
     uint64_t now_ms = dt_loop_now_ms(task->loop);
     uint64_t window_ms = task->proxy->options->stall_timeout_ms;
-    for (size_t i = 0; i < TASK_STREAMS_MAX; i++) {
+    for (size_t i = 0; i < PROXY_STREAMS_MAX; i++) {
         struct task_stream *stream = &task->streams[i];
         if (stream->source == NULL || now_ms - stream->window_began_ms < window_ms)
             continue;

@@ -6,14 +6,13 @@
 #ifndef DARTER_PROXY_TASK_PRIV_H
 #define DARTER_PROXY_TASK_PRIV_H
 
+#include <uthash.h>
+
 #include "cache/writer.h"
 #include "proxy/plan.h"
 #include "proxy/task.h"
 
-#include <uthash.h>
-
 #define TASK_MAGIC           0x7461736bu
-#define TASK_STREAMS_MAX     8
 #define TASK_SOURCES_MAX     32 /* endpoints x ways of different callers */
 #define TASK_CHUNK_BYTES     (256 * 1024u)
 #define TASK_TICK_MS         250u
@@ -22,7 +21,7 @@
 #define TASK_GIVE_UP_MS      10000u /* without a byte from anybody */
 /* A stream that gave less before it broke made no progress. */
 #define TASK_PROGRESS_BYTES (64 * 1024u)
-#define TASK_ATTEMPTS_MAX   4 /* whole-blob attempts after a wrong digest or size */
+#define TASK_ATTEMPTS_MAX   4  /* whole-blob attempts after a wrong digest or size */
 #define TASK_BUSY_MAX       20 /* ticks that the cache may need to let go of an earlier writer */
 /* Bytes received and not yet written, over all tasks of the process: memory has a limit. Each task
  * may have the smaller figure whatever the others do. */
@@ -83,7 +82,7 @@ struct proxy_task {
     struct source *alone; /* after a wrong digest of mixed origin: only this one is asked */
     unsigned attempts;
     bool began_while_down; /* every breaker was open: one try, then say so */
-    struct task_stream streams[TASK_STREAMS_MAX];
+    struct task_stream streams[PROXY_STREAMS_MAX];
     unsigned n_streams;
     unsigned n_streams_wanted;
     bool is_rate_settled; /* more streams did not help */

@@ -9,13 +9,13 @@
 #define LOG_COMPONENT "task"
 #include "proxy/task_priv.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "base/metrics.h"
 
-#include <string.h>
-
 static DT_DEFINE_COUNTER(metric_repairs, "darter_repairs_total", NULL,
-                         "Streams that broke and were continued from another place.");
+                         "Streams that failed: the rest of their range was asked for again.");
 
 static uint64_t way_of(const struct task_ticket *ticket)
 {

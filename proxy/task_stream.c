@@ -11,11 +11,11 @@
 #define LOG_COMPONENT "task"
 #include "proxy/task_priv.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
-
-#include <string.h>
 
 static DT_DEFINE_COUNTER(metric_origin_bytes, "darter_source_bytes_total", "source=\"origin\"",
                          "Bytes of blobs received, by kind of source.");
@@ -115,7 +115,7 @@ static void flush_later(void *arg)
     task->is_flush_scheduled = false;
     if (task->is_ending || task->writer == NULL)
         return;
-    for (size_t i = 0; i < TASK_STREAMS_MAX; i++)
+    for (size_t i = 0; i < PROXY_STREAMS_MAX; i++)
         if (task->streams[i].source != NULL)
             flush(&task->streams[i]);
 }
@@ -154,14 +154,14 @@ void task_stream_stop(struct task_stream *stream)
 
 void task_streams_stop(struct proxy_task *task)
 {
-    for (size_t i = 0; i < TASK_STREAMS_MAX; i++)
+    for (size_t i = 0; i < PROXY_STREAMS_MAX; i++)
         task_stream_stop(&task->streams[i]);
 }
 
 /* One tick of patience: what ends in the same moment as its last byte keeps its connection. */
 void task_streams_reap(struct proxy_task *task)
 {
-    for (size_t i = 0; i < TASK_STREAMS_MAX; i++) {
+    for (size_t i = 0; i < PROXY_STREAMS_MAX; i++) {
         struct task_stream *stream = &task->streams[i];
         if (stream->source == NULL || stream->pos < stream->end)
             continue;
@@ -223,7 +223,7 @@ static void on_written(void *arg, uint64_t in_flight)
     struct proxy_task *task = arg;
     task_streams_settle(task, in_flight);
     if (in_flight < CACHE_WRITER_HIGH_WATER / 2)
-        for (size_t i = 0; i < TASK_STREAMS_MAX; i++) {
+        for (size_t i = 0; i < PROXY_STREAMS_MAX; i++) {
             struct task_stream *stream = &task->streams[i];
             if (stream->source == NULL || !stream->is_paused || must_pause(task))
                 continue;
@@ -345,7 +345,7 @@ static const struct source_sink_ops SINK_OPS = {on_size, on_data, on_done};
 void task_stream_start(struct proxy_task *task, const struct plan_choice *choice)
 {
     struct task_stream *stream = NULL;
-    for (size_t i = 0; i < TASK_STREAMS_MAX && stream == NULL; i++)
+    for (size_t i = 0; i < PROXY_STREAMS_MAX && stream == NULL; i++)
         if (task->streams[i].source == NULL)
             stream = &task->streams[i];
     DT_ASSERT(stream != NULL);
@@ -354,10 +354,8 @@ void task_stream_start(struct proxy_task *task, const struct plan_choice *choice
     struct source_span span = {
         .off = choice->start,
         .end = is_whole ? UINT64_MAX : choice->end, /* no Range where none is needed */
-        /* With nobody else to turn to, a slow registry gets all the time the client gives us. */
-        .head_timeout_ms = task_sources_count_ready(task, source) > 0
-                               ? task->proxy->options->head_deadline_ms / 5
-                               : task->proxy->options->head_deadline_ms,
+        .head_timeout_ms = proxy_options_patience_ms(task->proxy->options,
+                                                     task_sources_count_ready(task, source) > 0),
     };
     *stream = (struct task_stream){.task = task,
                                    .source = source,
