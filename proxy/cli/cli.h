@@ -24,7 +24,7 @@
     X(CLI_OK, "done")                                                                              \
     X(CLI_FAILED, "the daemon refused, or something went wrong")                                   \
     X(CLI_USAGE, "the command line makes no sense")                                                \
-    X(CLI_NOT_FOUND, "there is no such blob or task")                                              \
+    X(CLI_NOT_FOUND, "there is no such blob")                                                      \
     X(CLI_NO_CONNECTION, "the daemon cannot be reached")
 enum cli_exit {
 #define X(name, text) name,
