@@ -376,6 +376,19 @@ void repository_call_answer(struct repository_call *call)
         call_post(call->loop, call_deliver, call);
 }
 
+void repository_call_drop(struct repository_call *call)
+{
+    struct dt_err err = {0};
+
+    (void)dt_err_set(&err, DT_ECANCELLED, "shutting down");
+    repository_fail(call->kind == CALL_BLOB ? &call->permit.refusal : &call->manifest.refusal, &err,
+                    0);
+    if (call->loop == NULL)
+        call_free(call);
+    else
+        call_deliver(call);
+}
+
 /* No room for this call: told at once, in whichever answer it expects. */
 static void call_turn_away(struct repository_call *call)
 {

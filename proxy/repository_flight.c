@@ -70,8 +70,14 @@ static void flight_free(struct repository_flight *flight)
 
 void repository_flights_free(struct repository *repository)
 {
-    while (repository->flights != NULL)
-        flight_free(repository->flights); /* loops have stopped: nobody waits for its calls */
+    while (repository->flights != NULL) {
+        struct repository_call *call = repository->flights->calls, *next;
+        flight_free(repository->flights);
+        for (; call != NULL; call = next) {
+            next = call->next;
+            repository_call_drop(call);
+        }
+    }
 }
 
 /* ---- what came back ---- */

@@ -143,6 +143,8 @@ void repository_note_away(struct repository_call *);
 uint64_t repository_budget_ms(const struct repository_call *, bool has_stale);
 /* Sends the call home; the call is gone. */
 void repository_call_answer(struct repository_call *);
+/* The loops have stopped: whoever waits is told at once, to let go of what he holds. */
+void repository_call_drop(struct repository_call *);
 
 /* ---- repository_permit.c, repository_manifest.c ---- */
 

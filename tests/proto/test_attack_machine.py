@@ -163,6 +163,24 @@ def test_a_stop_in_the_middle_of_many_fills_is_clean(run_darter, origin):
         assert darter.blob(REPO, digest).body == data
 
 
+@pytest.mark.parametrize("kind", ["blob", "manifest", "tags"])
+def test_a_stop_while_clients_wait_for_upstream_lets_go_of_all(run_darter, origin, image, kind):
+    """Nobody answered yet whether they may: the question ends with the daemon."""
+    darter = run_darter({"test.local": [origin.url]}, ["--drain", "200ms"])
+    origin.misbehave(faults.hang(), kind=kind)
+    targets = {"blob": f"/v2/{REPO}/blobs/{image.layers[0]}",
+               "manifest": f"/v2/{REPO}/manifests/latest", "tags": f"/v2/{REPO}/tags/list"}
+    connections = [darter.connect() for _ in range(5)]
+    for number, connection in enumerate(connections):
+        connection.send_request("GET", targets[kind],
+                                [("Authorization", f"Bearer {number % 2}")])
+    wait_until(lambda: origin.count(kind=kind) > 0, "a question upstream")
+    darter.stop()
+    for connection in connections:
+        connection.close()
+    darter.start()
+
+
 def test_a_storm_of_reloads_disturbs_nobody(darter, origin):
     image = origin.add(REPO, make_image([6 * MIB, 100_000]), "latest")
     done = threading.Event()
