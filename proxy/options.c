@@ -39,6 +39,11 @@ static const struct dt_option options_table[] = {
      "Where container runtimes find the mirror. Keep it on the node itself: then a stopped proxy "
      "means a refused connection, and the runtime goes to the registry at once.",
      false, false},
+    /* The name is taken from the first day, so that a node's start line need not change when it
+     * joins a swarm. */
+    {"peer-listen", DT_OPT_STRING, AT(peer_listen), "0.0.0.0:65002", "IP:PORT",
+     "Where other nodes will fetch pieces. Checked, and not opened: this version has no peers.",
+     false, false},
     {"tls-cert", DT_OPT_STRING, AT(tls_cert), NULL, "FILE",
      "Certificate chain (PEM) of the mirror; with it the mirror speaks HTTPS only.", false, false},
     {"tls-key", DT_OPT_STRING, AT(tls_key), NULL, "FILE", "Private key (PEM) of tls-cert.", false,
@@ -92,7 +97,7 @@ static const struct dt_option options_table[] = {
     {"stall-timeout", DT_OPT_DURATION, AT(stall_timeout_ms), "10s", "DURATION",
      "A source that sends no byte for so long is replaced in the middle of the blob.", false,
      false},
-    {"min-rate", DT_OPT_SIZE, AT(min_rate_bytes), "0B", "SIZE",
+    {"min-rate", DT_OPT_SIZE, AT(min_rate_bytes), "64KiB", "SIZE",
      "A source slower than so many bytes per second, over stall-timeout, is replaced when another "
      "one is ready; 0B = never.",
      false, false},
@@ -253,8 +258,10 @@ static int check_address(struct dt_addr *out, const char *name, const char *text
 
 static int check_listeners(const struct proxy_options *options, struct dt_err *err)
 {
-    struct dt_addr mirror, admin;
+    struct dt_addr mirror, peer, admin;
     int rc = check_address(&mirror, "listen", options->listen, err);
+    if (rc == 0)
+        rc = check_address(&peer, "peer-listen", options->peer_listen, err);
     if (rc == 0)
         rc = check_address(&admin, "admin-listen", options->admin_listen, err);
     if (rc < 0)
@@ -306,6 +313,7 @@ static int check_required(const struct proxy_options *options, struct dt_err *er
         const char *name, *value;
     } required[] = {
         {"listen", options->listen},
+        {"peer-listen", options->peer_listen},
         {"admin-listen", options->admin_listen},
         {"log-level", options->log_level},
         {"log-format", options->log_format},

@@ -13,6 +13,7 @@
 struct proxy_options {
     char *config_file;
     char *listen;       /* 127.0.0.1:65001 */
+    char *peer_listen;  /* 0.0.0.0:65002; not opened yet: there are no peers */
     char *admin_listen; /* 127.0.0.1:65003 or unix:PATH */
     char *admin_token_file;
     char *cache_dir;
@@ -32,8 +33,8 @@ struct proxy_options {
     uint64_t grant_grace_ms;   /* 1h: after expiry, only while upstream is away */
     uint64_t head_deadline_ms; /* 20s: to the response head, whatever happens (containerd: 30 s) */
     uint64_t stall_timeout_ms; /* 10s without a byte: the source is replaced */
-    uint64_t min_rate_bytes; /* per second, over stall_timeout_ms: a slower source is replaced; 0 =
-                                never */
+    uint64_t min_rate_bytes;   /* 64KiB per second, over stall_timeout_ms: a slower source is
+                                  replaced; 0 =   never */
     uint64_t verify_first_bytes; /* 4MiB: smaller blobs are verified before their first byte */
     unsigned streams_per_blob;   /* 4: at most so many ranges at once */
     uint64_t segment_bytes;      /* 64MiB: larger blobs are asked for in ranges of this size */

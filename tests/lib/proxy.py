@@ -95,7 +95,7 @@ class Darter:
 
     def arguments(self):
         argv = [os.path.join(binary_folder(), "darter-proxy"),
-                "--listen", self.listen,
+                "--listen", self.listen, "--peer-listen", "127.0.0.1:0",
                 "--admin-listen", "127.0.0.1:0", "--cache-dir", self.cache,
                 "--cache-max", self.cache_max, "--log-level", "debug"]
         config = os.path.join(self.folder, "darter.yaml")

@@ -227,6 +227,7 @@ static void options__what_does_not_go_together_is_refused(void **state)
         {"--admin-listen nowhere", "admin-listen"},
         {"--listen 1.2.3.4", "listen"},
         {"--listen=", "listen"},
+        {"--peer-listen x", "peer-listen"},
         {"--listen 127.0.0.1:1 --admin-listen 127.0.0.1:1", "another port"},
         {"--cache-max 1KiB", "cache-max"},
         {"--loops 100000", "loops"},
