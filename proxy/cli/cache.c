@@ -110,7 +110,12 @@ static int ask_about(json_t **out, const struct cli *cli, const char *method, co
     if (rc < 0)
         return rc;
     (void)dt_text_print(path, sizeof path, "/v1/cache/%s%s", digest, suffix);
-    return cli_ask(out, cli, method, path, err);
+    rc = cli_ask(out, cli, method, path, err);
+    if (rc == -DT_ECONFLICT || rc == -DT_ENOTFOUND || rc == -DT_EPROTO) { /* which of several */
+        struct dt_err why = *err;
+        rc = dt_err_set(err, why.code, "%.80s: %.150s", word, why.msg);
+    }
+    return rc;
 }
 
 static void add_line(struct dt_text *out, const char *title, const char *value)

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/digest.h"
@@ -85,8 +87,39 @@ static int refused(const struct cli *cli, int status, const json_t *problem, str
                           status);
     if (status == 401)
         return dt_err_set(err, DT_EUNAUTHORIZED,
-                          "the daemon wants a token: give --token-file FILE");
+                          cli->authorization == NULL
+                              ? "the daemon wants a token: give --token-file FILE"
+                              : "the daemon wants another token than the one in %.100s",
+                          cli->token_file);
     return dt_err_set(err, code_of_status(status), "%.200s", detail);
+}
+
+/* curl says of a unix socket only that "localhost port 80" failed: the real reason is asked for. */
+static const char *reason_of_socket(const char *path)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    if (!dt_text_print(addr.sun_path, sizeof addr.sun_path, "%s", path))
+        return "the path is too long";
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return strerror(errno);
+    int rc = connect(fd, (const struct sockaddr *)&addr, sizeof addr);
+    const char *reason = rc < 0 ? strerror(errno) : "the connection broke";
+    dt_close(&fd);
+    return reason;
+}
+
+/* No answer at all: the usual reasons are a daemon that does not run and another address. */
+static int unreachable(const struct cli *cli, struct dt_err *err)
+{
+    const char *path = cli->addr.unix_path;
+    char why[sizeof err->msg];
+    (void)dt_text_print(why, sizeof why, "%s", err->msg);
+    if (path[0] != '\0')
+        return dt_err_set(err, err->code,
+                          "unix:%.100s: %s; is darter-proxy running, with this admin-listen?", path,
+                          reason_of_socket(path));
+    return dt_err_set(err, err->code, "%.160s; is darter-proxy running? See --admin", why);
 }
 
 int cli_ask(json_t **out, const struct cli *cli, const char *method, const char *path,
@@ -106,6 +139,8 @@ int cli_ask(json_t **out, const struct cli *cli, const char *method, const char 
     *out = NULL;
     int rc = dt_fetch_sync(&reply, &opts, err);
     free(url);
+    if (rc == -DT_EUNAVAILABLE)
+        return unreachable(cli, err);
     if (rc < 0)
         return rc;
     if (reply.len > 0)

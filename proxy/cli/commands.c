@@ -114,6 +114,26 @@ static bool is_command(const struct cli_command *command, char **words, size_t n
            strcmp(command->name, text) == 0;
 }
 
+/* `darter cache` and `darter cache burn`: says which commands of the family there are. */
+static int refuse_command(const struct cli *cli, struct dt_err *err)
+{
+    struct dt_text family = {0};
+    const char *first = cli->words[0], *second = cli->n_words > 1 ? cli->words[1] : NULL;
+    size_t len = strlen(first);
+    for (const struct cli_command *row = cli_commands; row->name != NULL; row++)
+        if (strncmp(row->name, first, len) == 0 && row->name[len] == ' ')
+            dt_text_addf(&family, "%s%s", family.len > 0 ? ", " : "", row->name + len + 1);
+    if (family.len == 0)
+        (void)dt_err_set(err, DT_EINVAL, "unknown command '%.40s', see darter --help", first);
+    else if (second == NULL)
+        (void)dt_err_set(err, DT_EINVAL, "%.40s needs one of: %s", first, dt_text_str(&family));
+    else
+        (void)dt_err_set(err, DT_EINVAL, "unknown command '%.40s %.40s', there is: %s", first,
+                         second, dt_text_str(&family));
+    dt_text_fini(&family);
+    return -DT_EINVAL;
+}
+
 static int find_command(const struct cli_command **out, struct cli *cli, struct dt_err *err)
 {
     const struct cli_command *command = cli_commands;
@@ -122,16 +142,14 @@ static int find_command(const struct cli_command **out, struct cli *cli, struct 
     while (command->name != NULL && !is_command(command, cli->words, cli->n_words))
         command++;
     if (command->name == NULL)
-        return dt_err_set(err, DT_EINVAL, "unknown command '%.40s%s%.40s', see darter --help",
-                          cli->words[0], cli->n_words > 1 ? " " : "",
-                          cli->n_words > 1 ? cli->words[1] : "");
+        return refuse_command(cli, err);
     size_t n = words_of(command->name);
     cli->n_words -= n;
     memmove(cli->words, cli->words + n, cli->n_words * sizeof *cli->words);
     if (cli->n_words < command->words_min)
-        return dt_err_set(err, DT_EINVAL, "darter %s needs %s", command->name, command->arguments);
+        return dt_err_set(err, DT_EINVAL, "%s needs %s", command->name, command->arguments);
     if (cli->n_words > command->words_max)
-        return dt_err_set(err, DT_EINVAL, "darter %s: '%.60s' is one word too many", command->name,
+        return dt_err_set(err, DT_EINVAL, "%s: '%.60s' is one word too many", command->name,
                           cli->words[command->words_max]);
     *out = command;
     return 0;
@@ -165,6 +183,8 @@ int cli_parse(struct cli *out, const struct cli_command **command, int argc, cha
     int rc = find_command(command, out, err);
     if (rc == 0 && used != NULL && strcmp(used->command, (*command)->name) != 0)
         rc = dt_err_set(err, DT_EINVAL, "--%s belongs to darter %s", used->name, used->command);
+    if (rc == 0 && out->repository != NULL && out->upstream == NULL)
+        rc = dt_err_set(err, DT_EINVAL, "--repository needs --upstream beside it");
     return rc;
 }
 
@@ -275,7 +295,8 @@ void cli_print_man(struct dt_text *out)
 
 void cli_print_json(const json_t *document)
 {
-    (void)json_dumpf(document, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    (void)json_dumpf(document, stdout,
+                     JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
     (void)fputc('\n', stdout); /* main looks at the stream's state at the end */
 }
 

@@ -170,9 +170,9 @@ static void add_task(struct dt_text *out, const json_t *task)
     cli_bar(out, BAR_WIDTH, done, total);
     dt_text_addf(out, " %s/%s", dt_size_format(present, done),
                  total > 0 ? dt_size_format(size, total) : "?");
-    dt_text_addf(out, "  %s/s  %s left  %" PRIu64 " clients  ", dt_size_format(rate, speed),
+    dt_text_addf(out, "  %s/s  %s left  %" PRIu64 " client%s  ", dt_size_format(rate, speed),
                  cli_time_left(left, total > done ? total - done : 0, speed),
-                 cli_number(task, "clients"));
+                 cli_number(task, "clients"), cli_number(task, "clients") == 1 ? "" : "s");
     add_sources(out, json_object_get(task, "bytes_by_source"));
 }
 

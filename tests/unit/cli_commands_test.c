@@ -81,8 +81,10 @@ static void command__nonsense_is_refused_with_its_word(void **state)
     } rows[] = {
         {"darter", "no command"},
         {"darter cash", "cash"},
-        {"darter cache", "cache"},
-        {"darter cache burn", "cache burn"},
+        {"darter cache", "needs one of: ls, show"},
+        {"darter cache burn", "'cache burn', there is: ls, show"},
+        {"darter cach", "unknown command 'cach'"},
+        {"darter cache ls --repository a", "--upstream"},
         {"darter cache show", "DIGEST"},
         {"darter cache show a b", "'b'"},
         {"darter cache stats a", "'a'"},

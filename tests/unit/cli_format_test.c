@@ -115,7 +115,7 @@ static void tasks__are_shown_a_line_each(void **state)
         "2 running\n"
         "0123456789ab fetching  [############............] 512 KiB/1 MiB  1 KiB/s  8m32s left  3 "
         "clients  mirror 1 KiB, origin 511 KiB\n"
-        "ffff         n?ew      [........................] 0 B/?  0 B/s  - left  1 clients  \n");
+        "ffff         n?ew      [........................] 0 B/?  0 B/s  - left  1 client  \n");
     dt_text_fini(&text);
     json_decref(json);
 }
