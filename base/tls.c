@@ -14,6 +14,7 @@
 #include <openssl/x509.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 struct dt_tls {
     SSL_CTX *ctx; /* owned */
@@ -24,8 +25,10 @@ static int fail(struct dt_err *err, const char *what, const char *file)
     char reason[160] = "unknown reason";
     unsigned long code = ERR_peek_error(); /* the first entry is the cause */
 
-    if (code != 0)
-        ERR_error_string_n(code, reason, sizeof reason);
+    const char *text = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) /* a file */
+                                              : ERR_reason_error_string(code);
+    if (code != 0 && text != NULL)
+        (void)dt_text_print(reason, sizeof reason, "%s", text);
     ERR_clear_error();
     return dt_err_set(err, DT_EINVAL, "%s %s: %s", what, file, reason);
 }
@@ -77,7 +80,7 @@ int dt_tls_server_new(struct dt_tls **out, const char *cert_file, const char *ke
     }
     if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1 ||
         SSL_CTX_check_private_key(ctx) != 1) {
-        rc = fail(err, "cannot use private key", key_file);
+        rc = fail(err, "cannot use as the certificate's private key (PEM)", key_file);
         goto out;
     }
     if (session_context_set(ctx) != 1) {

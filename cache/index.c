@@ -65,6 +65,8 @@ static int index_result(struct index *index, int rc, const char *what, struct dt
             atomic_store(&index->is_broken, true);
         return dt_err_set(err, DT_EIO, "index %s: %s; a restart rebuilds the index", what,
                           mdb_strerror(rc));
+    case EIO: /* LMDB's word for a write that was cut short */
+        return dt_err_set(err, DT_EIO, "index %s: %s; is the disk full?", what, mdb_strerror(rc));
     default:
         return dt_err_set(err, DT_EIO, "index %s: %s", what, mdb_strerror(rc));
     }

@@ -17,6 +17,8 @@
 
 #include <sys/statvfs.h>
 
+#include "base/units.h"
+
 uint64_t cache_fs_free(const struct cache *cache)
 {
     struct statvfs fs;
@@ -73,6 +75,18 @@ static uint64_t evictable(const struct room *room, uint64_t pinned_bytes)
     return sat_sub(room->used_bytes, room->held_bytes + room->leaving_bytes + pinned_idle);
 }
 
+static int refuse(uint64_t bytes, uint64_t max_bytes, uint64_t fs_free, uint64_t min_free_bytes,
+                  struct dt_err *err)
+{
+    char size[24], max[24], there[24], kept[24];
+    return dt_err_set(
+        err, DT_ENOSPACE,
+        "no room for %s: cache-max %s, disk free %s, cache-min-free %s, what is cached "
+        "is too little, pinned or in use",
+        dt_size_format(size, bytes), dt_size_format(max, max_bytes), dt_size_format(there, fs_free),
+        dt_size_format(kept, min_free_bytes));
+}
+
 int cache_room_reserve(struct cache *cache, struct room_request *request, struct dt_err *err)
 {
     struct room *room = &cache->room;
@@ -82,7 +96,7 @@ int cache_room_reserve(struct cache *cache, struct room_request *request, struct
     bool must_evict = false;
     request->next = NULL;
     pthread_mutex_lock(&cache->lock);
-    uint64_t max_bytes = room->max_bytes;
+    uint64_t max_bytes = room->max_bytes, min_free_bytes = room->min_free_bytes;
     int rc = 1;
     if (room->first == NULL && fits(room, request->bytes, fs_free)) {
         count_locked(room, request);
@@ -102,12 +116,7 @@ int cache_room_reserve(struct cache *cache, struct room_request *request, struct
     if (must_evict)
         cache_evict_submit(cache);
     if (rc < 0)
-        return dt_err_set(
-            err, DT_ENOSPACE,
-            "no room for %llu bytes: quota %llu, file system free %llu, rest is pinned "
-            "or in use",
-            (unsigned long long)request->bytes, (unsigned long long)max_bytes,
-            (unsigned long long)fs_free);
+        return refuse(request->bytes, max_bytes, fs_free, min_free_bytes, err);
     return rc;
 }
 

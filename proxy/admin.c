@@ -249,7 +249,7 @@ static void handle(void *arg, struct dt_http_req *http)
 void proxy_admin_show_options(struct proxy_admin *admin, const struct proxy_options *options)
 {
     json_t *json = admin_json_config(options);
-    char *text = json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    char *text = json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
     json_decref(json);
     (void)pthread_mutex_lock(&admin->lock);
     char *old = admin->config;

@@ -48,7 +48,7 @@ static json_t *safe_string(const char *text)
 
 static char *dump(json_t *json)
 {
-    char *text = json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    char *text = json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
     DT_ASSERT(text != NULL); /* built here, of valid parts */
     json_decref(json);
     return text;

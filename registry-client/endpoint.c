@@ -235,14 +235,14 @@ int reg_upstream_parse_flag(struct reg_upstream *out, const char *text, struct d
 
     *out = (struct reg_upstream){.name = NULL};
     if (equals == NULL)
-        return dt_err_set(err, DT_EINVAL, "upstream: expected NAME=URL[,URL...]");
+        return dt_err_set(err, DT_EINVAL, "expected NAME=URL[,URL...]");
     if (reg_host_parse(name, text, (size_t)(equals - text), &why) == 0) {
         out->name = dt_strdup(name);
         if (add_endpoints(out, equals + 1, &why) == 0)
             return 0;
     }
     reg_upstream_fini(out);
-    return dt_err_set(err, DT_EINVAL, "upstream: %s", why.msg);
+    return dt_err_set(err, DT_EINVAL, "%s", why.msg);
 }
 
 struct reg_upstream *reg_upstream_find(struct reg_upstream *upstreams, size_t n, const char *name)
