@@ -45,7 +45,9 @@ static const struct dt_option options_table[] = {
      "Where other nodes will fetch pieces. Checked, and not opened: this version has no peers.",
      false, false},
     {"tls-cert", DT_OPT_STRING, AT(tls_cert), NULL, "FILE",
-     "Certificate chain (PEM) of the mirror; with it the mirror speaks HTTPS only.", false, false},
+     "Certificate chain (PEM) of the mirror; with it the mirror speaks HTTPS only. A renewed one "
+     "needs a restart.",
+     false, false},
     {"tls-key", DT_OPT_STRING, AT(tls_key), NULL, "FILE", "Private key (PEM) of tls-cert.", false,
      false},
     {"max-connections", DT_OPT_UINT, AT(max_connections), "4096", "NUMBER",
@@ -115,9 +117,8 @@ static const struct dt_option options_table[] = {
      "admin-token-file.",
      false, false},
     {"admin-token-file", DT_OPT_STRING, AT(admin_token_file), NULL, "FILE",
-     "The first line of this file is asked for as \"Authorization: Bearer ...\" by the admin API. "
-     "The "
-     "file is read again on SIGHUP.",
+     "The first line of this file, 12 characters or more, is asked for as \"Authorization: Bearer "
+     "...\" by the admin API. The file is read again on SIGHUP.",
      false, false},
 
     {"log-level", DT_OPT_STRING, AT(log_level), "info", "LEVEL", "error, warn, info or debug.",
