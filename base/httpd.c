@@ -13,6 +13,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -159,10 +160,30 @@ static void config_init(struct dt_httpd *server)
     handler->on_req = httpd_req_handle;
 }
 
+/* One share per loop, each with its own copy of the listening descriptor: made here, where running
+ * out of descriptors can still be said. */
+static struct httpd_share *shares_new(unsigned n, int listen_fd, struct dt_err *err)
+{
+    struct httpd_share *share = dt_new_array(struct httpd_share, n);
+
+    for (unsigned i = 0; i < n; i++) {
+        share[i].listen_fd = fcntl(listen_fd, F_DUPFD_CLOEXEC, 0);
+        if (share[i].listen_fd >= 0)
+            continue;
+        (void)dt_err_errno(err, DT_EIO, errno, "copy the listening socket");
+        while (i-- > 0)
+            dt_close(&share[i].listen_fd);
+        free(share);
+        return NULL;
+    }
+    return share;
+}
+
 int dt_httpd_start(struct dt_httpd **out, struct dt_loops *loops, const struct dt_httpd_opts *opts,
                    struct dt_err *err)
 {
     struct dt_httpd *server;
+    struct httpd_share *share;
     pthread_condattr_t monotonic;
     int listen_fd, rc;
 
@@ -170,6 +191,11 @@ int dt_httpd_start(struct dt_httpd **out, struct dt_loops *loops, const struct d
     rc = listen_open(&listen_fd, &opts->addr, err);
     if (rc < 0)
         return rc;
+    share = shares_new(dt_loops_count(loops), listen_fd, err);
+    if (share == NULL) {
+        dt_close(&listen_fd);
+        return -DT_EIO;
+    }
     server = dt_new(struct dt_httpd);
     server->magic = HTTPD_MAGIC;
     server->opts = *opts;
@@ -189,7 +215,7 @@ int dt_httpd_start(struct dt_httpd **out, struct dt_loops *loops, const struct d
     (void)pthread_condattr_destroy(&monotonic);
     config_init(server);
 
-    server->share = dt_new_array(struct httpd_share, dt_loops_count(loops));
+    server->share = share;
     httpd_busy_add(server, (int)dt_loops_count(loops));
     server->n_listening = dt_loops_count(loops);
     for (unsigned i = 0; i < dt_loops_count(loops); i++) {

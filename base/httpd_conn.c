@@ -194,10 +194,8 @@ void httpd_share_open(void *arg)
 {
     struct httpd_share *share = arg;
     struct dt_httpd *server = share->server;
-    int fd = dup(server->listen_fd);
 
     dt_loop_assert_mine(share->loop);
-    DT_ASSERT(fd >= 0); /* at start there are descriptors */
     h2o_context_init(&share->ctx, dt_loop_h2o(share->loop), &server->config);
     share->accept_ctx.ctx = &share->ctx;
     share->accept_ctx.hosts = server->config.hosts;
@@ -206,7 +204,8 @@ void httpd_share_open(void *arg)
         share->tls_buf = dt_calloc(1, HTTPD_TLS_CHUNK);
     h2o_linklist_init_anchor(&share->conns);
     dt_timer_init(&share->resume, share->loop, accept_resume, share);
-    share->listener = h2o_evloop_socket_create(share->ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+    share->listener =
+        h2o_evloop_socket_create(share->ctx.loop, share->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
     share->listener->data = share;
     h2o_socket_read_start(share->listener, on_listener_readable);
     share->is_open = true;

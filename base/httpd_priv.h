@@ -63,6 +63,7 @@ bool httpd_host_is_clean(const char *host, size_t len);
 struct httpd_share {
     struct dt_httpd *server;
     struct dt_loop *loop;
+    int listen_fd; /* its copy; the listener's once that is open */
     h2o_context_t ctx;
     h2o_accept_ctx_t accept_ctx;
     h2o_socket_t *listener; /* owned; NULL once draining */
