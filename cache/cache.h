@@ -181,7 +181,9 @@ struct cache_usage {
     bool is_scrubbing;
 };
 void cache_usage(struct cache_usage *out, struct cache *);
-/* Counts a look-up that ended at upstream, for hit statistics. */
+/* For the hit statistics: an answer to a client came from here, or from upstream. Only who answers
+ * knows: he who waits for a fill reads from here as well. */
+void cache_count_hit(struct cache *);
 void cache_count_miss(struct cache *);
 
 /* Re-reads and re-hashes every sealed blob in the background, at `rate_bytes` per second (0 = no

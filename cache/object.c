@@ -187,7 +187,6 @@ int cache_object_get(struct cache_object **out, struct cache *cache, const struc
         return rc;
     }
     index_touch(cache->index, digest);
-    atomic_fetch_add(&cache->hits, 1);
     *out = object;
     return 0;
 }

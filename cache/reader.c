@@ -159,7 +159,6 @@ int cache_reader_open(struct cache_reader **out, struct cache *cache,
         return rc;
     }
     index_touch(cache->index, digest);
-    atomic_fetch_add(&cache->hits, 1);
     *out = reader_new(cache, blob);
     return 0;
 }

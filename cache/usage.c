@@ -43,6 +43,11 @@ void cache_usage(struct cache_usage *out, struct cache *cache)
     out->is_scrubbing = scrub.is_running;
 }
 
+void cache_count_hit(struct cache *cache)
+{
+    atomic_fetch_add(&cache->hits, 1);
+}
+
 void cache_count_miss(struct cache *cache)
 {
     atomic_fetch_add(&cache->misses, 1);

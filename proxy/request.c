@@ -144,6 +144,9 @@ static void count(const struct proxy_request *request, const struct dt_http_summ
     dt_metric_add(&metric_sent, (int64_t)sum->body_bytes);
     if (request->source == SOURCE_DISK)
         dt_metric_add(&metric_disk_bytes, (int64_t)sum->body_bytes);
+    if (request->source >= 0 && sum->status >= 200 && sum->status < 300)
+        (request->source == SOURCE_DISK ? cache_count_hit
+                                        : cache_count_miss)(request->proxy->cache);
     if (sum->status >= 500 || sum->end == DT_HTTP_CUT)
         dt_metric_add(&metric_errors, 1);
     if (sum->status != 0)
