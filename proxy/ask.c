@@ -110,6 +110,11 @@ static void ask_failed(struct proxy_ask *ask, const struct dt_err *err, uint64_t
     if (err->code == DT_EBUSY && retry_after_ms > 0 && retry_after_ms < ask->retry_after_ms)
         ask->retry_after_ms = retry_after_ms;
     ask_remember(ask, err);
+    /* While the breaker is closed: a registry that is down says so a few times, not per request. */
+    if (reg_endpoint_breaker(ask->endpoint, dt_loop_now_ms(ask->loop)) == REG_BREAKER_CLOSED)
+        dt_log_warn("endpoint_failed", "upstream=%s endpoint=%s code=%s reason=%s",
+                    ask->opts.upstream->name, ask->endpoint->url, dt_code_name(err->code),
+                    DT_LOG_Q(err->msg));
     reg_endpoint_failed(ask->endpoint, err->code, retry_after_ms, dt_loop_now_ms(ask->loop),
                         dt_wall_ms(), (uint32_t)dt_hash_bytes(&now_us, sizeof(now_us)));
     ask_next(ask);

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/tls.h"
+#include "base/units.h"
 #include "base/version.h"
 #include "proxy/account.h"
 #include "proxy/admin.h"
@@ -150,6 +151,20 @@ static int open_listeners(struct daemon *daemon, struct dt_err *err)
     return rc;
 }
 
+/* Legal, and useless: every blob would stream through, one line each, and nobody would see why. */
+static void warn_of_no_room(const struct daemon *daemon)
+{
+    struct cache_usage usage;
+    char free_text[24], floor_text[24];
+    cache_usage(&usage, daemon->proxy.cache);
+    if (!usage.is_usable || usage.free_bytes + usage.used_bytes > usage.min_free_bytes)
+        return;
+    dt_log_warn("cache_has_no_room", "free=%s cache_min_free=%s what=%s",
+                DT_LOG_Q(dt_size_format(free_text, usage.free_bytes)),
+                DT_LOG_Q(dt_size_format(floor_text, usage.min_free_bytes)),
+                DT_LOG_Q("nothing will be cached: lower cache-min-free or use a larger disk"));
+}
+
 static void say_ready(const struct daemon *daemon)
 {
     struct dt_addr addr;
@@ -260,6 +275,7 @@ int main(int argc, char **argv)
     if (rc < 0) {
         dt_log_error("not_started", "err=%s", DT_LOG_Q(err.msg));
     } else {
+        warn_of_no_room(&daemon);
         say_ready(&daemon);
         int number = serve(&daemon, &signals, argc, argv);
         dt_log_info("stopping", "signal=%s drain_ms=%" PRIu64,

@@ -21,6 +21,8 @@
 
 static DT_DEFINE_COUNTER(metric_tasks, "darter_tasks_total", NULL, "Fills begun.");
 static DT_DEFINE_COUNTER(metric_failed, "darter_tasks_failed_total", NULL, "Fills that failed.");
+static DT_DEFINE_COUNTER(metric_through, "darter_stream_through_total", NULL,
+                         "Fills that the cache could not take: streamed to each client instead.");
 static DT_DEFINE_GAUGE(metric_running, "darter_tasks_running", NULL, "Fills running now.");
 
 struct proxy_tasks {
@@ -43,6 +45,7 @@ int proxy_tasks_new(struct proxy *proxy, struct dt_err *err)
     (void)err; /* memory does not fail */
     dt_metric_register(&metric_tasks);
     dt_metric_register(&metric_failed);
+    dt_metric_register(&metric_through);
     dt_metric_register(&metric_running);
     proxy->tasks = dt_new(struct proxy_tasks);
     proxy->tasks->tables = dt_new_array(struct proxy_task *, dt_loops_count(proxy->loops));
@@ -177,6 +180,7 @@ void task_fail(struct proxy_task *task, const struct dt_err *err)
 
 void task_stream_through(struct proxy_task *task)
 {
+    dt_metric_add(&metric_through, 1);
     task_streams_stop(task);
     tell_all(task, &(struct task_event){.news = TASK_STREAM_THROUGH,
                                         .size = task->size,
@@ -249,7 +253,6 @@ static struct proxy_task *make_task(struct proxy *proxy, const struct task_ticke
     HASH_ADD(hh, *table, digest, sizeof(task->digest), task);
     dt_metric_add(&metric_tasks, 1);
     dt_metric_add(&metric_running, 1);
-    cache_count_miss(proxy->cache);
     return task;
 }
 
