@@ -249,7 +249,8 @@ static void on_task_event(void *arg, const struct task_event *event)
         stream_through(blob, event->size);
         break;
     case TASK_GONE:
-        if (is_cache_failure(event->err.code)) {
+        /* A mismatch: we joined an attempt that was just proving wrong, the next one asks anew. */
+        if (is_cache_failure(event->err.code) || event->err.code == DT_EMISMATCH) {
             retry(blob, &event->err);
             break;
         }
