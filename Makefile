@@ -43,12 +43,16 @@ Q := $(if $(VERBOSE),,@)
 LIB_DIRS := base base/wire cache registry-client
 LIB_SRC := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c))
 PROXY_SRC := $(filter-out proxy/main.c,$(wildcard proxy/*.c))
+SUPERNODE_SRC := $(filter-out supernode/main.c,$(wildcard supernode/*.c))
+SIM_SRC := $(filter-out tests/sim/main.c,$(wildcard tests/sim/*.c))
 CLI_SRC := $(filter-out proxy/cli/main.c,$(wildcard proxy/cli/*.c))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 # Archives of the layers, in link order: a daemon's own, then libraries, then base.
 LIB_proxy := $(B)/libproxy.a
+LIB_supernode := $(B)/libsupernode.a
 LIB_cli := $(B)/libcli.a
+LIB_sim := $(B)/libsim.a
 LIB_all := $(B)/libdarter.a
 
 PROGRAMS := $(if $(wildcard proxy/main.c),$(BIN)/darter-proxy) $(if $(wildcard proxy/cli/main.c),$(BIN)/darter)
@@ -61,7 +65,9 @@ all: $(PROGRAMS)
 
 $(LIB_all): $(call obj,$(LIB_SRC))
 $(LIB_proxy): $(call obj,$(PROXY_SRC))
+$(LIB_supernode): $(call obj,$(SUPERNODE_SRC))
 $(LIB_cli): $(call obj,$(CLI_SRC))
+$(LIB_sim): $(call obj,$(SIM_SRC))
 $(B)/lib%.a:
 	$(Q)mkdir -p $(@D); rm -f $@; ar rcs $@ $^
 
@@ -75,18 +81,23 @@ $(BIN)/darter-proxy $(BIN)/darter:
 	@echo "  LINK  $@"
 	$(Q)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIB_proxy) $(LIB_cli) $(LIB_all)
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIB_proxy) $(LIB_sim) $(LIB_supernode) $(LIB_cli) $(LIB_all)
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB_proxy) $(LIB_cli) $(LIB_all) -lcmocka $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB_proxy) $(LIB_sim) $(LIB_supernode) $(LIB_cli) $(LIB_all) -lcmocka $(LIBS)
 
-$(B)/tests/bench/%: $(B)/tests/bench/%.o $(LIB_proxy) $(LIB_all)
+$(B)/tests/bench/%: $(B)/tests/bench/%.o $(LIB_proxy) $(LIB_supernode) $(LIB_all)
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB_proxy) $(LIB_all) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB_proxy) $(LIB_supernode) $(LIB_all) $(LIBS)
+
+# The simulator: the real planner in virtual time.
+$(B)/tests/sim/swarm: $(B)/tests/sim/main.o $(LIB_sim) $(LIB_supernode) $(LIB_all)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # A fuzz target is LLVMFuzzerTestOneInput(); `make test` replays its corpus, `make fuzz` explores.
-$(B)/tests/fuzz/%_replay: $(B)/tests/fuzz/%_fuzz.o $(B)/tests/fuzz/replay.o $(LIB_proxy) $(LIB_all)
+$(B)/tests/fuzz/%_replay: $(B)/tests/fuzz/%_fuzz.o $(B)/tests/fuzz/replay.o $(LIB_proxy) $(LIB_sim) $(LIB_supernode) $(LIB_all)
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(B)/tests/fuzz/replay.o $(LIB_proxy) $(LIB_all) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(B)/tests/fuzz/replay.o $(LIB_proxy) $(LIB_sim) $(LIB_supernode) $(LIB_all) $(LIBS)
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
 .PRECIOUS: $(B)/%.o
@@ -152,7 +163,7 @@ fuzz: lint-deps
 	$(Q)for name in $(FUZZ); do \
 	    mkdir -p build/fuzz/$$name tests/fuzz/corpus/$$name; \
 	    $(FUZZ_CC) $(CPPFLAGS) -std=gnu11 -g -O1 -pthread -fsanitize=fuzzer,address,undefined \
-	        -o build/fuzz/$$name.bin tests/fuzz/$${name}_fuzz.c $(LIB_SRC) $(PROXY_SRC) $(LIBS) && \
+	        -o build/fuzz/$$name.bin tests/fuzz/$${name}_fuzz.c $(LIB_SRC) $(PROXY_SRC) $(SUPERNODE_SRC) $(SIM_SRC) $(LIBS) && \
 	    ASAN_OPTIONS=detect_leaks=1 build/fuzz/$$name.bin -max_total_time=$(FUZZ_SECONDS) \
 	        -artifact_prefix=build/fuzz/ build/fuzz/$$name tests/fuzz/corpus/$$name || exit 1; done
 
