@@ -27,9 +27,9 @@
 #error "h2o's headers are set up for libuv: compile with -DH2O_USE_LIBUV=0"
 #endif
 
-#define HTTPD_SEND_BUDGET     (1 * MIB)   /* most a connection sends per turn of its loop */
-#define HTTPD_SEND_BUDGET_MIN (256 * KIB) /* its share when many connections send */
-#define HTTPD_ROUND_BUDGET    (4 * MIB)   /* shared by the connections that send on one loop */
+#define HTTPD_SEND_BUDGET     (2 * MIB)   /* most a connection sends per turn of its loop */
+#define HTTPD_SEND_BUDGET_MIN (512 * KIB) /* its share when many connections send */
+#define HTTPD_ROUND_BUDGET    (8 * MIB)   /* shared by the connections that send on one loop */
 #define HTTPD_CHUNKED_PART    (128 * KIB) /* one chunk of a body of unknown length */
 #define HTTPD_RESIDENT_ASK    (4 * MIB)   /* the kernel is asked about so much at once */
 #define HTTPD_TLS_CHUNK       (128 * KIB) /* h2o encrypts a whole chunk into memory at once */
