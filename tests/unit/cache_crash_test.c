@@ -280,7 +280,7 @@ static void cache__is_right_after_a_power_cut(void **state)
     for (unsigned round = 0; can && round < 5; round++) {
         kit = (struct kit){.opts.max_bytes = QUOTA, .dir = dt_asprintf("%s/cache", live)};
         pid_t pid = child_start(round * 31 + 5);
-        usleep(round * 5003 % 40000);
+        usleep(round * 5003 % 40000); /* as above: the moment is the random part */
         /* A power cut is one moment, a copy takes many: the writer stands still meanwhile. */
         assert_int_equal(kill(pid, SIGSTOP), 0);
         int copied = RUN("cp", "--sparse=always", image, copy); /* what the disk has right now */
