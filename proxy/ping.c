@@ -4,8 +4,9 @@
  *   mode B: 200, always.  Mode A: what upstream says, 200 or 401 with its challenge unchanged.
  *
  * dockerd and podman read the challenge from here and nowhere else, and podman leaves a mirror that
- * answers with anything but 200 or 401: so upstream's anonymous answer is remembered, per loop and
- * in the cache, and told again when upstream is away. Anonymous pings share one question.
+ * answers with anything but 200 or 401: so upstream's anonymous answer is remembered, on every loop
+ * and in the cache, and told again when upstream is away. Anonymous pings of a loop share one
+ * question; the loop that learns something new tells the others.
  */
 #include "proxy/ping.h"
 
@@ -110,19 +111,64 @@ static char *note_key(const struct ping *ping)
     return dt_asprintf("ping/%s", ping->upstream->name);
 }
 
-static void ping_remember(struct ping *ping, int status, const char *challenge)
+/* True when it says something new. */
+static bool ping_set(struct ping *ping, int status, const char *challenge)
 {
     bool is_news = ping->status != status || strcmp(ping->challenge != NULL ? ping->challenge : "",
                                                     challenge != NULL ? challenge : "") != 0;
-    char *key, *value;
 
+    ping->is_loaded = true; /* whatever the note says is older */
     ping->answered_ms = dt_loop_now_ms(dt_loop_current());
     ping->failed_ms = 0;
-    if (!is_news)
+    if (is_news) {
+        free(ping->challenge);
+        ping->challenge = dt_strdup(challenge);
+        ping->status = status;
+    }
+    return is_news;
+}
+
+/* What one loop learned, on its way to another. */
+struct ping_news {
+    struct ping *ping; /* the other loop's */
+    int status;
+    char *challenge; /* owned, or NULL */
+};
+
+static void on_news(void *arg)
+{
+    struct ping_news *news = arg;
+
+    (void)ping_set(news->ping, news->status, news->challenge); /* told once, not passed on */
+    free(news->challenge);
+    free(news);
+}
+
+static void ping_tell(const struct ping *ping)
+{
+    struct proxy *proxy = ping->proxy;
+    size_t index = (size_t)(ping - proxy->pings->pings);
+
+    for (unsigned i = 0; i < proxy->pings->n_loops; i++) {
+        struct ping_news *news;
+
+        if (i == index / proxy->n_upstreams)
+            continue;
+        news = dt_new(struct ping_news);
+        news->ping = &proxy->pings->pings[i * proxy->n_upstreams + index % proxy->n_upstreams];
+        news->status = ping->status;
+        news->challenge = dt_strdup(ping->challenge);
+        dt_loop_post(dt_loops_at(proxy->loops, i), on_news, news);
+    }
+}
+
+static void ping_remember(struct ping *ping, int status, const char *challenge)
+{
+    char *key, *value;
+
+    if (!ping_set(ping, status, challenge))
         return;
-    ping->status = status;
-    free(ping->challenge);
-    ping->challenge = dt_strdup(challenge);
+    ping_tell(ping);
     key = note_key(ping);
     value = dt_asprintf("%d %s", status, challenge != NULL ? challenge : "");
     if (strlen(value) < CACHE_NOTE_MAX)

@@ -163,9 +163,9 @@ def test_the_challenge_of_ping_is_known_while_upstream_is_away(darter, origin, a
     first = darter.get("/v2/")
     assert first.status == 401
     origin.close()
-    wait_until(lambda: darter.get("/v2/", timeout_s=10).all("WWW-Authenticate") ==
-               first.all("WWW-Authenticate"), "the challenge to be remembered", 5)
-    assert darter.get("/v2/", timeout_s=10).status == 401
+    for _ in range(8):  # each a connection of its own: whichever loop takes it knows the answer
+        again = darter.get("/v2/", timeout_s=10)
+        assert again.status == 401 and again.all("WWW-Authenticate") == first.all("WWW-Authenticate")
 
 
 def test_a_client_that_follows_the_challenge_gets_a_public_image(darter, origin, auth):
