@@ -40,7 +40,7 @@ Q := $(if $(VERBOSE),,@)
 
 # ---- what there is ------------------------------------------------------------------------------
 
-LIB_DIRS := base base/wire cache registry-client
+LIB_DIRS := base base/wire cache registry-client transfer
 LIB_SRC := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c))
 PROXY_SRC := $(filter-out proxy/main.c,$(wildcard proxy/*.c))
 SUPERNODE_SRC := $(filter-out supernode/main.c,$(wildcard supernode/*.c))

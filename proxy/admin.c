@@ -241,7 +241,7 @@ static void handle(void *arg, struct dt_http_req *http)
         return;
     }
     call->job = (struct dt_job){.run = run_job, .done = job_done, .loop = call->loop};
-    dt_pool_submit(call->proxy->pool, &call->job);
+    dt_pool_submit(call->proxy->transfer.pool, &call->job);
 }
 
 /* ---- life ---- */
@@ -287,14 +287,14 @@ int proxy_admin_start(struct proxy_admin **out, struct proxy *proxy, struct dt_e
         .name = "admin",
         .handler = handle,
         .arg = admin,
-        .pool = proxy->pool,
+        .pool = proxy->transfer.pool,
         .max_connections = ADMIN_CONNECTIONS,
     };
     int rc = dt_addr_parse(&opts.addr, proxy->options->admin_listen, err);
     if (rc == 0)
         rc = proxy_admin_read_token(admin, err);
     if (rc == 0)
-        rc = dt_httpd_start(&admin->httpd, proxy->loops, &opts, err);
+        rc = dt_httpd_start(&admin->httpd, proxy->transfer.loops, &opts, err);
     if (rc < 0) {
         proxy_admin_free(&admin);
         return rc;

@@ -82,12 +82,12 @@ void admin_get_cache(struct admin_call *call)
     struct cache_usage usage;
     struct dt_err err = {0};
     if (admin_page_parse(&page, call->query, &err) < 0 ||
-        (page.limit > 0 && cache_list(&entries, &n, call->proxy->cache, &page.filter,
+        (page.limit > 0 && cache_list(&entries, &n, call->proxy->transfer.cache, &page.filter,
                                       page.has_after ? &page.after : NULL, page.limit, &err) < 0)) {
         admin_answer_err(call, &err);
         return;
     }
-    cache_usage(&usage, call->proxy->cache);
+    cache_usage(&usage, call->proxy->transfer.cache);
     json_t *blobs = json_array();
     for (size_t i = 0; i < n; i++)
         (void)json_array_append_new(blobs, json_of_entry(&entries[i]));
@@ -123,7 +123,7 @@ static json_t *json_of_repositories(struct cache *cache, const struct dt_digest 
 
 void admin_get_blob(struct admin_call *call)
 {
-    struct cache *cache = call->proxy->cache;
+    struct cache *cache = call->proxy->transfer.cache;
     struct cache_entry entry;
     struct dt_err err = {0};
     char *map = NULL;
@@ -171,19 +171,19 @@ static void log_change(const struct admin_call *call, const char *what)
 void admin_delete_blob(struct admin_call *call)
 {
     log_change(call, "remove_asked");
-    cache_remove(call->proxy->cache, &call->match.digest, completion_of(call));
+    cache_remove(call->proxy->transfer.cache, &call->match.digest, completion_of(call));
 }
 
 void admin_put_pin(struct admin_call *call)
 {
     log_change(call, "pin_asked");
-    cache_pin(call->proxy->cache, &call->match.digest, true, completion_of(call));
+    cache_pin(call->proxy->transfer.cache, &call->match.digest, true, completion_of(call));
 }
 
 void admin_delete_pin(struct admin_call *call)
 {
     log_change(call, "unpin_asked");
-    cache_pin(call->proxy->cache, &call->match.digest, false, completion_of(call));
+    cache_pin(call->proxy->transfer.cache, &call->match.digest, false, completion_of(call));
 }
 
 /* ---- scrub ---- */
@@ -191,7 +191,7 @@ void admin_delete_pin(struct admin_call *call)
 void admin_get_scrub(struct admin_call *call)
 {
     struct cache_usage usage;
-    cache_usage(&usage, call->proxy->cache);
+    cache_usage(&usage, call->proxy->transfer.cache);
     admin_answer_json(call, 200, json_of_scrub(&usage));
     admin_call_finish(call);
 }
@@ -205,18 +205,18 @@ void admin_post_scrub(struct admin_call *call)
     int found = dt_query_get(text, sizeof text, call->query, "rate", &err);
     int rc = found > 0 ? dt_size_parse(&rate, text, &err) : found;
     if (rc == 0)
-        rc = cache_scrub_start(call->proxy->cache, rate, &err);
+        rc = cache_scrub_start(call->proxy->transfer.cache, rate, &err);
     if (rc < 0) {
         admin_answer_err(call, &err);
         return;
     }
-    cache_usage(&usage, call->proxy->cache);
+    cache_usage(&usage, call->proxy->transfer.cache);
     call->location = dt_strdup("/v1/cache/scrub");
     admin_answer_json(call, 202, json_of_scrub(&usage));
 }
 
 void admin_delete_scrub(struct admin_call *call)
 {
-    cache_scrub_stop(call->proxy->cache);
+    cache_scrub_stop(call->proxy->transfer.cache);
     admin_answer_empty(call, 204);
 }

@@ -146,7 +146,7 @@ void admin_get_metrics(struct admin_call *call)
     struct proxy *proxy = call->proxy;
     uint64_t now_ms = dt_mono_us() / 1000;
     size_t n = 0;
-    set_cache_rows(proxy->cache);
+    set_cache_rows(proxy->transfer.cache);
     for (size_t i = 0; i < proxy->n_upstreams; i++)
         for (size_t e = 0; e < proxy->upstreams[i].n_endpoints; e++)
             set_endpoint(endpoint_metrics[n++], &proxy->upstreams[i].endpoints[e], now_ms);

@@ -50,7 +50,7 @@ void admin_get_health(struct admin_call *call)
 void admin_get_ready(struct admin_call *call)
 {
     struct cache_usage usage;
-    cache_usage(&usage, call->proxy->cache);
+    cache_usage(&usage, call->proxy->transfer.cache);
     bool is_draining = atomic_load(&call->proxy->is_draining);
     const char *status = is_draining ? "draining" : usage.is_usable ? "ready" : "degraded";
     json_t *cache = json_pack("{s:b}", "usable", usage.is_usable);
@@ -86,8 +86,8 @@ json_t *admin_json_config(const struct proxy_options *options)
     for (const struct dt_option *row = proxy_config_spec.options; row->name != NULL; row++)
         if (row->is_reloadable)
             (void)json_array_append_new(reloadable, json_string(row->name));
-    for (size_t i = 0; i < options->n_upstreams; i++) {
-        const struct reg_upstream *upstream = &options->upstreams[i];
+    for (size_t i = 0; i < options->upstreams.n; i++) {
+        const struct reg_upstream *upstream = &options->upstreams.list[i];
         json_t *endpoints = json_array();
         for (size_t e = 0; e < upstream->n_endpoints; e++)
             (void)json_array_append_new(endpoints, json_of_endpoint(&upstream->endpoints[e]));

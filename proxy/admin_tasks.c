@@ -1,13 +1,14 @@
 /*
  * proxy/admin_tasks.c - downloads that run now on the admin API.
  *
- * Tasks live on all loops: their snapshots are gathered by proxy_tasks_view(), which answers later.
+ * Tasks live on all loops: their snapshots are gathered by transfer_tasks_view(), which answers
+ * later.
  */
 #include "proxy/admin_priv.h"
 
 #include "base/mem.h"
-#include "proxy/source.h"
-#include "proxy/task.h"
+#include "transfer/source.h"
+#include "transfer/task.h"
 
 /* A size that nobody has told yet is null, not 2^64-1. */
 static json_t *json_of_size(uint64_t size)
@@ -64,5 +65,5 @@ static void on_views(void *arg, const struct task_view *views, size_t n)
 
 void admin_get_tasks(struct admin_call *call)
 {
-    proxy_tasks_view(call->proxy, on_views, call);
+    transfer_tasks_view(&call->proxy->transfer, on_views, call);
 }

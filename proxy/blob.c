@@ -19,7 +19,7 @@
 #include "proxy/head.h"
 #include "proxy/relay.h"
 #include "proxy/request.h"
-#include "proxy/task.h"
+#include "transfer/task.h"
 
 #define BLOB_MAGIC      0x626c6f62u
 #define BLOB_ATTACH_MAX 4 /* a fill that proved wrong is begun again; so do we */
@@ -56,7 +56,7 @@ static void blob_end(void *arg, enum dt_http_end how)
     blob->magic = 0;
     dt_timer_clear(&blob->deadline);
     cache_reader_close(&blob->reader);
-    proxy_task_detach(&blob->ticket);
+    transfer_task_detach(&blob->ticket);
     proxy_request_unref(&blob->request);
     free(blob);
 }
@@ -147,7 +147,7 @@ static void retry(struct proxy_blob *blob, const struct dt_err *err)
 {
     bool is_used_up = blob->n_attached >= BLOB_ATTACH_MAX;
     cache_reader_close(&blob->reader);
-    proxy_task_detach(&blob->ticket);
+    transfer_task_detach(&blob->ticket);
     if (is_cache_failure(err->code) || (is_used_up && err->code == DT_ENOTFOUND))
         stream_through(blob, blob->known_size);
     else if (is_used_up)
@@ -206,7 +206,7 @@ static void on_deadline(void *arg)
         return;
     }
     cache_reader_close(&blob->reader);
-    proxy_task_detach(&blob->ticket);
+    transfer_task_detach(&blob->ticket);
     dt_err_set(&err, DT_ETIMEOUT, "no source gave a byte in time");
     fail(blob, &err, NULL);
 }
@@ -217,7 +217,8 @@ static void open_filling(struct proxy_blob *blob, const struct task_event *event
 {
     struct dt_err err = {0};
     blob->request->source = event->source;
-    if (cache_reader_open(&blob->reader, blob->request->proxy->cache, blob_digest(blob), &err) < 0)
+    if (cache_reader_open(&blob->reader, blob->request->proxy->transfer.cache, blob_digest(blob),
+                          &err) < 0)
         retry(blob, &err); /* it ended between the message and now */
     else
         begin_reply(blob);
@@ -226,7 +227,7 @@ static void open_filling(struct proxy_blob *blob, const struct task_event *event
 static void stream_through(struct proxy_blob *blob, uint64_t size)
 {
     struct proxy_request *request = proxy_request_ref(blob->request);
-    proxy_task_detach(&blob->ticket);
+    transfer_task_detach(&blob->ticket);
     dt_timer_clear(&blob->deadline);
     if (size == UINT64_MAX)
         size = blob->known_size;
@@ -280,7 +281,8 @@ static void attach(struct proxy_blob *blob)
     blob->n_attached++;
     blob->is_waiting = false;
     request->freshness = PROXY_MISS;
-    blob->ticket = proxy_task_attach(request->proxy, blob_digest(blob), &wish, on_task_event, blob);
+    blob->ticket = transfer_task_attach(&request->proxy->transfer, blob_digest(blob), &wish,
+                                        on_task_event, blob);
 }
 
 /* ---- from permit to answer ---- */
@@ -295,7 +297,8 @@ static void serve_get(struct proxy_blob *blob)
         dt_http_reply_head(request->http, 304, 0);
         return;
     }
-    if (cache_reader_open(&blob->reader, request->proxy->cache, blob_digest(blob), &ignored) == 0) {
+    if (cache_reader_open(&blob->reader, request->proxy->transfer.cache, blob_digest(blob),
+                          &ignored) == 0) {
         if (cache_reader_is_sealed(blob->reader)) {
             request->source = SOURCE_DISK;
             request->freshness = PROXY_HIT;
@@ -312,8 +315,8 @@ static void serve_head(struct proxy_request *request, uint64_t size)
 {
     struct cache_entry entry;
     struct dt_err ignored;
-    bool is_known = cache_stat(&entry, request->proxy->cache, &request->route.path.reference.digest,
-                               &ignored) == 0 &&
+    bool is_known = cache_stat(&entry, request->proxy->transfer.cache,
+                               &request->route.path.reference.digest, &ignored) == 0 &&
                     entry.state == CACHE_SEALED;
     request->freshness = is_known ? PROXY_HIT : PROXY_MISS;
     request->source = is_known ? (int)SOURCE_DISK : -1;

@@ -23,12 +23,12 @@
 #include "base/tls.h"
 #include "base/units.h"
 #include "base/version.h"
-#include "proxy/account.h"
+#include "transfer/account.h"
 #include "proxy/admin.h"
 #include "proxy/ping.h"
 #include "proxy/repository.h"
 #include "proxy/request.h"
-#include "proxy/task.h"
+#include "transfer/task.h"
 #include "proxy/upkeep.h"
 
 #define WORKERS_DEFAULT 4
@@ -96,19 +96,19 @@ static int make_base(struct daemon *daemon, struct dt_err *err)
     struct proxy *proxy = &daemon->proxy;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned n_loops = options->loops != 0 ? options->loops : cores > 0 ? (unsigned)cores : 1;
-    int rc = dt_loops_new(&proxy->loops, n_loops, err);
+    int rc = dt_loops_new(&proxy->transfer.loops, n_loops, err);
     if (rc == 0)
-        rc = dt_pool_new(&proxy->pool, options->workers != 0 ? options->workers : WORKERS_DEFAULT,
-                         err);
+        rc = dt_pool_new(&proxy->transfer.pool,
+                         options->workers != 0 ? options->workers : WORKERS_DEFAULT, err);
     if (rc == 0)
-        rc = dt_fetcher_new(&proxy->fetcher, proxy->loops,
+        rc = dt_fetcher_new(&proxy->transfer.fetcher, proxy->transfer.loops,
                             &(struct dt_fetcher_opts){.user_agent = "darter/" DARTER_VERSION}, err);
     if (rc == 0)
-        rc = cache_open(&proxy->cache,
+        rc = cache_open(&proxy->transfer.cache,
                         &(struct cache_opts){.dir = options->cache_dir,
                                              .max_bytes = options->cache_max_bytes,
                                              .min_free_bytes = options->cache_min_free_bytes,
-                                             .pool = proxy->pool},
+                                             .pool = proxy->transfer.pool},
                         err);
     return rc;
 }
@@ -116,15 +116,15 @@ static int make_base(struct daemon *daemon, struct dt_err *err)
 static int make_parts(struct daemon *daemon, struct dt_err *err)
 {
     struct proxy *proxy = &daemon->proxy;
-    int rc = proxy_accounts_new(proxy, err);
+    int rc = transfer_accounts_new(&proxy->transfer, err);
     if (rc == 0)
         rc = proxy_repositories_new(proxy, err);
     if (rc == 0)
         rc = proxy_pings_new(proxy, err);
     if (rc == 0)
-        rc = proxy_tasks_new(proxy, err);
+        rc = transfer_tasks_new(&proxy->transfer, err);
     if (rc == 0)
-        rc = dt_loops_start(proxy->loops, err);
+        rc = dt_loops_start(proxy->transfer.loops, err);
     daemon->is_running = rc == 0;
     return rc;
 }
@@ -136,7 +136,7 @@ static int open_listeners(struct daemon *daemon, struct dt_err *err)
         .name = "mirror",
         .handler = proxy_request_handle,
         .arg = &daemon->proxy,
-        .pool = daemon->proxy.pool,
+        .pool = daemon->proxy.transfer.pool,
         .max_connections = options->max_connections,
     };
     int rc = dt_addr_parse(&opts.addr, options->listen, err);
@@ -145,7 +145,7 @@ static int open_listeners(struct daemon *daemon, struct dt_err *err)
     if (rc < 0)
         return rc;
     opts.tls = daemon->tls;
-    rc = dt_httpd_start(&daemon->mirror, daemon->proxy.loops, &opts, err);
+    rc = dt_httpd_start(&daemon->mirror, daemon->proxy.transfer.loops, &opts, err);
     if (rc == 0)
         rc = proxy_admin_start(&daemon->admin, &daemon->proxy, err);
     return rc;
@@ -156,7 +156,7 @@ static void warn_of_no_room(const struct daemon *daemon)
 {
     struct cache_usage usage;
     char free_text[24], floor_text[24];
-    cache_usage(&usage, daemon->proxy.cache);
+    cache_usage(&usage, daemon->proxy.transfer.cache);
     if (!usage.is_usable || usage.free_bytes + usage.used_bytes > usage.min_free_bytes)
         return;
     dt_log_warn("cache_has_no_room", "free=%s cache_min_free=%s what=%s",
@@ -181,8 +181,9 @@ static int start(struct daemon *daemon, struct dt_err *err)
 {
     struct proxy *proxy = &daemon->proxy;
     proxy->options = &daemon->options;
-    proxy->upstreams = daemon->options.upstreams;
-    proxy->n_upstreams = daemon->options.n_upstreams;
+    proxy->transfer.options = &daemon->options.transfer;
+    proxy->upstreams = daemon->options.upstreams.list;
+    proxy->n_upstreams = daemon->options.upstreams.n;
     proxy->default_upstream = (size_t)(reg_upstream_find(proxy->upstreams, proxy->n_upstreams,
                                                          daemon->options.default_upstream) -
                                        proxy->upstreams);
@@ -207,7 +208,8 @@ static void abort_tasks(struct proxy *proxy)
 {
     sem_t gone;
     (void)sem_init(&gone, 0, 0);
-    proxy_tasks_abort_all(proxy, dt_loops_at(proxy->loops, 0), tasks_are_gone, &gone);
+    transfer_tasks_abort_all(&proxy->transfer, dt_loops_at(proxy->transfer.loops, 0),
+                             tasks_are_gone, &gone);
     while (sem_wait(&gone) < 0 && errno == EINTR)
         continue;
     (void)sem_destroy(&gone);
@@ -219,25 +221,25 @@ static void stop(struct daemon *daemon)
     atomic_store(&proxy->is_draining, true);
     if (daemon->mirror != NULL)
         dt_httpd_drain(daemon->mirror, daemon->options.drain_ms);
-    if (daemon->is_running && proxy->tasks != NULL)
+    if (daemon->is_running && proxy->transfer.tasks != NULL)
         abort_tasks(proxy);
     if (daemon->admin != NULL)
         proxy_admin_stop(daemon->admin);
-    if (daemon->is_running && proxy->cache != NULL)
-        cache_quiesce(proxy->cache); /* aborted writers end on their loops */
+    if (daemon->is_running && proxy->transfer.cache != NULL)
+        cache_quiesce(proxy->transfer.cache); /* aborted writers end on their loops */
     if (daemon->is_running)
-        dt_loops_stop(proxy->loops);
+        dt_loops_stop(proxy->transfer.loops);
     proxy_admin_free(&daemon->admin);
     dt_httpd_free(&daemon->mirror);
     dt_tls_free(&daemon->tls);
-    proxy_tasks_free(proxy);
+    transfer_tasks_free(&proxy->transfer);
     proxy_pings_free(proxy);
     proxy_repositories_free(proxy);
-    proxy_accounts_free(proxy);
-    cache_close(&proxy->cache);
-    dt_fetcher_free(&proxy->fetcher);
-    dt_pool_free(&proxy->pool);
-    dt_loops_free(&proxy->loops);
+    transfer_accounts_free(&proxy->transfer);
+    cache_close(&proxy->transfer.cache);
+    dt_fetcher_free(&proxy->transfer.fetcher);
+    dt_pool_free(&proxy->transfer.pool);
+    dt_loops_free(&proxy->transfer.loops);
 }
 
 /* ---- between ---- */

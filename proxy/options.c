@@ -21,7 +21,6 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "cache/pieces.h"
-#include "proxy/options_priv.h"
 
 #define LOOPS_MAX       256
 #define WORKERS_MAX     256
@@ -91,15 +90,15 @@ static const struct dt_option options_table[] = {
      "For so long after that he may still read what is cached, only while upstream is away.", false,
      false},
 
-    {"head-deadline", DT_OPT_DURATION, AT(head_deadline_ms), "20s", "DURATION",
+    {"head-deadline", DT_OPT_DURATION, AT(transfer.head_deadline_ms), "20s", "DURATION",
      "A client gets its response head within this time, whatever happens. containerd gives up "
      "after "
      "30s.",
      false, false},
-    {"stall-timeout", DT_OPT_DURATION, AT(stall_timeout_ms), "10s", "DURATION",
+    {"stall-timeout", DT_OPT_DURATION, AT(transfer.stall_timeout_ms), "10s", "DURATION",
      "A source that sends no byte for so long is replaced in the middle of the blob.", false,
      false},
-    {"min-rate", DT_OPT_SIZE, AT(min_rate_bytes), "64KiB", "SIZE",
+    {"min-rate", DT_OPT_SIZE, AT(transfer.min_rate_bytes), "64KiB", "SIZE",
      "A source slower than so many bytes per second, over stall-timeout, is replaced when another "
      "one is ready; 0B = never.",
      false, false},
@@ -107,9 +106,9 @@ static const struct dt_option options_table[] = {
      "Blobs up to this size are verified before their first byte is sent; larger ones are verified "
      "before their last.",
      false, false},
-    {"streams-per-blob", DT_OPT_UINT, AT(streams_per_blob), "4", "NUMBER",
+    {"streams-per-blob", DT_OPT_UINT, AT(transfer.streams_per_blob), "4", "NUMBER",
      "So many ranges of one blob may be on their way at once.", false, false},
-    {"segment", DT_OPT_SIZE, AT(segment_bytes), "64MiB", "SIZE",
+    {"segment", DT_OPT_SIZE, AT(transfer.segment_bytes), "64MiB", "SIZE",
      "Larger blobs are asked for in ranges of about this size.", false, false},
 
     {"admin-listen", DT_OPT_STRING, AT(admin_listen), "127.0.0.1:65003", "IP:PORT|unix:PATH",
@@ -165,13 +164,20 @@ static const char man_tail[] =
     ".Xr darter 1 ,\n"
     ".Xr darter-proxy.yaml 5\n";
 
+static int take_section(void *config, const char *key, const struct dt_yaml *node,
+                        struct dt_err *err)
+{
+    struct proxy_options *options = config;
+    return reg_upstreams_take_section(&options->upstreams, key, node, err);
+}
+
 const struct dt_config_spec proxy_config_spec = {
     .program = "darter-proxy",
     .summary = "a node's registry mirror: pulls each blob once, keeps it, verifies it",
     .options = options_table,
     .env_prefix = "DARTER_",
-    .on_section = options_take_section,
-    .sections_sample = options_sections_sample,
+    .on_section = take_section,
+    .sections_sample = reg_upstreams_sample,
     .man_tail = man_tail,
 };
 
@@ -213,14 +219,15 @@ static int check_bounds(const struct proxy_options *options, struct dt_err *err)
     if (rc == 0)
         rc = check_range("max-connections", options->max_connections, 1, CONNECTIONS_MAX, err);
     if (rc == 0)
-        rc = check_range("streams-per-blob", options->streams_per_blob, 1, PROXY_STREAMS_MAX, err);
+        rc = check_range("streams-per-blob", options->transfer.streams_per_blob, 1,
+                         TRANSFER_STREAMS_MAX, err);
     if (rc == 0)
-        rc = check_range("segment (bytes)", options->segment_bytes, CACHE_PIECE_SIZE_MAX,
+        rc = check_range("segment (bytes)", options->transfer.segment_bytes, CACHE_PIECE_SIZE_MAX,
                          CACHE_BLOB_SIZE_MAX, err);
     if (rc == 0)
-        rc = check_duration("head-deadline", options->head_deadline_ms, 100, hour_ms, err);
+        rc = check_duration("head-deadline", options->transfer.head_deadline_ms, 100, hour_ms, err);
     if (rc == 0)
-        rc = check_duration("stall-timeout", options->stall_timeout_ms, 100, hour_ms, err);
+        rc = check_duration("stall-timeout", options->transfer.stall_timeout_ms, 100, hour_ms, err);
     if (rc == 0)
         rc = check_duration("tag-budget", options->tag_budget_ms, 10, hour_ms, err);
     if (rc == 0)
@@ -334,7 +341,8 @@ static int options_finish(struct proxy_options *options, struct dt_err *err)
         options->cache_dir = default_cache_dir(err);
     if (options->cache_dir == NULL)
         return -DT_EINVAL;
-    rc = options_finish_upstreams(options, err);
+    rc = reg_upstreams_finish(&options->upstreams, &options->upstream_flags,
+                              &options->default_upstream, err);
     if (rc == 0)
         rc = check_bounds(options, err);
     if (rc == 0)
@@ -358,14 +366,9 @@ int proxy_options_load(struct proxy_options *options, int argc, char **argv, str
 
 void proxy_options_fini(struct proxy_options *options)
 {
-    options_free_upstreams(options);
+    reg_upstreams_fini(&options->upstreams);
     dt_config_fini(options, &proxy_config_spec);
     *options = (struct proxy_options){0};
-}
-
-uint64_t proxy_options_patience_ms(const struct proxy_options *options, bool has_other)
-{
-    return has_other ? options->head_deadline_ms / 5 : options->head_deadline_ms;
 }
 
 /* ---- what is legal and yet probably a mistake ---- */
@@ -397,9 +400,9 @@ void proxy_options_warnings(const struct proxy_options *options, void (*warn)(vo
     struct dt_addr mirror;
     bool is_local = dt_addr_parse(&mirror, options->listen, NULL) == 0 && dt_addr_is_local(&mirror);
     bool shows_ours = false;
-    for (size_t i = 0; i < options->n_upstreams; i++) {
-        warn_upstream(&options->upstreams[i], warn, arg);
-        shows_ours = shows_ours || options->upstreams[i].own_credentials;
+    for (size_t i = 0; i < options->upstreams.n; i++) {
+        warn_upstream(&options->upstreams.list[i], warn, arg);
+        shows_ours = shows_ours || options->upstreams.list[i].own_credentials;
     }
     if (!is_local && options->tls_cert == NULL)
         warn(arg, "listen: other machines reach the mirror without TLS, and callers' tokens travel "
@@ -407,7 +410,7 @@ void proxy_options_warnings(const struct proxy_options *options, void (*warn)(vo
     if (!is_local && shows_ours)
         warn(arg, "listen: whoever reaches the mirror from other machines reads everything our own "
                   "account can read (own-credentials)");
-    if (options->head_deadline_ms > HEAD_DEADLINE_SAFE_MS)
+    if (options->transfer.head_deadline_ms > HEAD_DEADLINE_SAFE_MS)
         warn(arg, "head-deadline: containerd gives up on a mirror after 30s, use 28s or less");
     if (options->tag_stale_ms < options->tag_fresh_ms)
         warn(arg, "tag-stale is shorter than tag-fresh: no tag is served while upstream is away");

@@ -15,7 +15,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
-#include "proxy/ask.h"
+#include "transfer/ask.h"
 #include "proxy/request.h"
 
 #define PING_MAGIC     0x70696e67U
@@ -33,7 +33,7 @@ struct ping {
     char *challenge;      /* of the 401; owned, or NULL */
     uint64_t answered_ms; /* loop time; 0 = not in this run */
     uint64_t failed_ms;
-    struct proxy_ask *ask;          /* anonymous, running */
+    struct transfer_ask *ask;       /* anonymous, running */
     struct proxy_request **waiting; /* for it; each holds a reference; owned */
     size_t n_waiting;
 };
@@ -48,7 +48,7 @@ int proxy_pings_new(struct proxy *proxy, struct dt_err *err)
     struct proxy_pings *pings = dt_new(struct proxy_pings);
 
     (void)err; /* nothing here fails; the signature is that of its siblings */
-    pings->n_loops = dt_loops_count(proxy->loops);
+    pings->n_loops = dt_loops_count(proxy->transfer.loops);
     pings->pings = dt_new_array(struct ping, pings->n_loops * proxy->n_upstreams);
     for (size_t i = 0; i < pings->n_loops * proxy->n_upstreams; i++) {
         pings->pings[i].magic = PING_MAGIC;
@@ -66,7 +66,7 @@ void proxy_pings_free(struct proxy *proxy)
     if (pings == NULL)
         return;
     for (size_t i = 0; i < pings->n_loops * proxy->n_upstreams; i++) {
-        proxy_ask_cancel(&pings->pings[i].ask);
+        transfer_ask_cancel(&pings->pings[i].ask);
         for (size_t j = 0; j < pings->pings[i].n_waiting; j++)
             proxy_request_unref(&pings->pings[i].waiting[j]);
         free(pings->pings[i].waiting);
@@ -97,7 +97,7 @@ static void ping_answer(struct proxy_request *request, int status, const char *c
     proxy_refusal_fini(&refusal);
 }
 
-static const char *challenge_of(const struct proxy_ask_answer *answer)
+static const char *challenge_of(const struct transfer_ask_answer *answer)
 {
     const char *text =
         answer->fetch != NULL ? dt_fetch_header(answer->fetch, "www-authenticate") : NULL;
@@ -158,7 +158,7 @@ static void ping_tell(const struct ping *ping)
         news->ping = &proxy->pings->pings[i * proxy->n_upstreams + index % proxy->n_upstreams];
         news->status = ping->status;
         news->challenge = dt_strdup(ping->challenge);
-        dt_loop_post(dt_loops_at(proxy->loops, i), on_news, news);
+        dt_loop_post(dt_loops_at(proxy->transfer.loops, i), on_news, news);
     }
 }
 
@@ -172,7 +172,7 @@ static void ping_remember(struct ping *ping, int status, const char *challenge)
     key = note_key(ping);
     value = dt_asprintf("%d %s", status, challenge != NULL ? challenge : "");
     if (strlen(value) < CACHE_NOTE_MAX)
-        cache_note_put(ping->proxy->cache, key, value);
+        cache_note_put(ping->proxy->transfer.cache, key, value);
     free(value);
     free(key);
 }
@@ -183,7 +183,7 @@ static void ping_load(struct ping *ping)
     char *key = note_key(ping), *note = NULL;
 
     ping->is_loaded = true;
-    if (cache_note_get(&note, ping->proxy->cache, key, NULL) == 0) {
+    if (cache_note_get(&note, ping->proxy->transfer.cache, key, NULL) == 0) {
         if (strcmp(note, "200 ") == 0)
             ping->status = 200;
         else if (dt_text_has_prefix(note, "401 "))
@@ -202,11 +202,11 @@ static bool is_within(uint64_t then_ms, uint64_t span_ms, uint64_t now_ms)
 
 /* ---- asking ---- */
 
-static struct proxy_ask *ping_ask(struct proxy_request *request, proxy_ask_f done, void *arg)
+static struct transfer_ask *ping_ask(struct proxy_request *request, transfer_ask_f done, void *arg)
 {
-    return proxy_ask_start(
-        &(struct proxy_ask_opts){
-            .proxy = request->proxy,
+    return transfer_ask_start(
+        &(struct transfer_ask_opts){
+            .transfer = &request->proxy->transfer,
             .upstream = request->route.upstream,
             .method = "GET",
             .path = "/v2/",
@@ -218,7 +218,7 @@ static struct proxy_ask *ping_ask(struct proxy_request *request, proxy_ask_f don
 }
 
 /* A caller with a header of his own. */
-static void on_own_answer(void *arg, const struct proxy_ask_answer *answer)
+static void on_own_answer(void *arg, const struct transfer_ask_answer *answer)
 {
     struct proxy_request *request = arg;
 
@@ -227,7 +227,7 @@ static void on_own_answer(void *arg, const struct proxy_ask_answer *answer)
     proxy_request_unref(&request);
 }
 
-static void on_anonymous_answer(void *arg, const struct proxy_ask_answer *answer)
+static void on_anonymous_answer(void *arg, const struct transfer_ask_answer *answer)
 {
     struct ping *ping = arg;
     struct proxy_request **waiting = ping->waiting;

@@ -16,7 +16,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "proxy/pull.h"
+#include "transfer/pull.h"
 #include "proxy/relay_buffer.h"
 #include "registry-client/error.h"
 
@@ -45,7 +45,7 @@ static const char *const PASSED_HEADERS[] = {
 struct proxy_relay {
     unsigned magic;
     struct proxy_request *request; /* a counted reference */
-    struct proxy_pull *pull;       /* owned while running */
+    struct transfer_pull *pull;    /* owned while running */
     uint32_t tried;                /* bit per endpoint */
     unsigned endpoint;
     char *path;       /* owned */
@@ -65,7 +65,7 @@ static void relay_end(void *arg, enum dt_http_end how)
     DT_ASSERT(relay->magic == RELAY_MAGIC);
     relay->magic = 0;
     dt_timer_clear(&relay->deadline);
-    proxy_pull_cancel(&relay->pull);
+    transfer_pull_cancel(&relay->pull);
     relay_buffer_fini(&relay->buffer);
     free(relay->path);
     proxy_request_unref(&relay->request);
@@ -83,7 +83,8 @@ static enum dt_http_next body_next(void *arg, uint64_t off, size_t max_len,
     size_t len = relay_buffer_span(&relay->buffer, off, max_len, &bytes, &has_room);
     if (relay->is_paused && has_room) {
         relay->is_paused = false;
-        proxy_pull_resume(relay->pull); /* may put more: the span stays, it is in the other half */
+        transfer_pull_resume(
+            relay->pull); /* may put more: the span stays, it is in the other half */
     }
     return relay_buffer_next(&relay->buffer, bytes, len, span);
 }
@@ -148,7 +149,7 @@ static void refuse(struct proxy_relay *relay, int status, struct dt_fetch *fetch
     if (challenge != NULL && dt_http_value_is_clean(challenge))
         refusal.www_authenticate = dt_strdup(challenge);
     dt_timer_clear(&relay->deadline);
-    proxy_pull_cancel(&relay->pull);
+    transfer_pull_cancel(&relay->pull);
     proxy_request_refuse(relay->request, &refusal);
     proxy_refusal_fini(&refusal);
 }
@@ -167,7 +168,7 @@ static bool answers_referrers(struct proxy_relay *relay, int status)
 {
     if (relay->request->route.path.kind != REG_REFERRERS || status != 404)
         return false;
-    proxy_pull_cancel(&relay->pull);
+    transfer_pull_cancel(&relay->pull);
     if (relay->is_fallback) {
         reply_empty_index(relay);
         return true;
@@ -207,7 +208,7 @@ static bool on_head(void *arg, const struct dt_fetch_head *head)
 {
     struct proxy_relay *relay = arg;
     struct proxy_request *request = relay->request;
-    if (proxy_status_is_failure(head->status)) {
+    if (transfer_status_is_failure(head->status)) {
         dt_err_set(&relay->err, (enum dt_code)abs(reg_status_code(head->status)),
                    "the registry answered %d", head->status);
         return false; /* on_done asks the next endpoint */
@@ -244,7 +245,7 @@ static void on_deadline(void *arg)
     struct proxy_relay *relay = arg;
     struct dt_err err = {0};
     DT_ASSERT(relay->magic == RELAY_MAGIC);
-    proxy_pull_cancel(&relay->pull);
+    transfer_pull_cancel(&relay->pull);
     dt_err_set(&err, DT_ETIMEOUT, "no registry of %s answered in time",
                relay->request->route.upstream->name);
     fail(relay, &err);
@@ -275,8 +276,8 @@ static void ask_next(struct proxy_relay *relay)
     }
     relay->endpoint = (unsigned)picked;
     relay->tried |= 1u << picked;
-    struct proxy_pull_opts opts = {
-        .proxy = request->proxy,
+    struct transfer_pull_opts opts = {
+        .transfer = &request->proxy->transfer,
         .upstream = upstream,
         .endpoint = &upstream->endpoints[picked],
         .method = request->is_head ? "HEAD" : "GET",
@@ -286,9 +287,9 @@ static void ask_next(struct proxy_relay *relay)
         .accept = relay->is_fallback ? INDEX_TYPE : request->accept,
         .may_use_account = upstream->own_credentials,
         .head_timeout_ms = head_share_ms(relay),
-        .stall_timeout_ms = request->proxy->options->stall_timeout_ms,
+        .stall_timeout_ms = request->proxy->options->transfer.stall_timeout_ms,
     };
-    relay->pull = proxy_pull_start(&opts, &PULL_OPS, relay);
+    relay->pull = transfer_pull_start(&opts, &PULL_OPS, relay);
 }
 
 void proxy_relay_serve(struct proxy_request *request)

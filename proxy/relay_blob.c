@@ -281,7 +281,7 @@ static void fetch_next(struct relay_blob *relay)
         .off = relay->pos,
         .end = relay->hasher != NULL ? UINT64_MAX : relay->end,
         .head_timeout_ms =
-            proxy_options_patience_ms(relay->request->proxy->options, relay->n_sources > 1),
+            transfer_patience_ms(&relay->request->proxy->options->transfer, relay->n_sources > 1),
     };
     relay->fetch = relay->sources[best]->ops->fetch(relay->sources[best], &span, &SINK_OPS, relay);
 }
@@ -304,9 +304,10 @@ void proxy_relay_blob(struct proxy_request *request, uint64_t size)
     relay->request = proxy_request_ref(request);
     relay->size = size;
     for (size_t i = 0; i < upstream->n_endpoints; i++)
-        relay->sources[relay->n_sources++] = source_registry_new(
-            request->proxy, upstream, &upstream->endpoints[i], request->route.path.repository,
-            &request->route.path.reference.digest, request->authorization);
+        relay->sources[relay->n_sources++] =
+            source_registry_new(&request->proxy->transfer, upstream, &upstream->endpoints[i],
+                                request->route.path.repository,
+                                &request->route.path.reference.digest, request->authorization);
     request->job = relay;
     request->job_end = relay_blob_end;
     request->freshness = PROXY_MISS;

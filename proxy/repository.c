@@ -42,11 +42,11 @@ int proxy_repositories_new(struct proxy *proxy, struct dt_err *err)
     struct proxy_repositories *repositories = dt_new(struct proxy_repositories);
 
     (void)err; /* nothing here fails; the signature is that of its siblings */
-    repositories->n_loops = dt_loops_count(proxy->loops);
+    repositories->n_loops = dt_loops_count(proxy->transfer.loops);
     repositories->tables = dt_new_array(struct repository_table, repositories->n_loops);
     for (unsigned i = 0; i < repositories->n_loops; i++) {
         repositories->tables[i].proxy = proxy;
-        repositories->tables[i].loop = dt_loops_at(proxy->loops, i);
+        repositories->tables[i].loop = dt_loops_at(proxy->transfer.loops, i);
     }
     proxy->repositories = repositories;
     return 0;
@@ -417,8 +417,8 @@ static void tag_changed(struct repository_call *call)
     if (repository_tag_find(&tag, repository, call->reference.text) &&
         tag.checked_ms + fresh_ms > now_ms) {
         tag.checked_ms = now_ms > fresh_ms ? now_ms - fresh_ms : 0;
-        cache_tag_put(call->proxy->cache, call->upstream->name, call->name, call->reference.text,
-                      &tag, (struct cache_completion){0});
+        cache_tag_put(call->proxy->transfer.cache, call->upstream->name, call->name,
+                      call->reference.text, &tag, (struct cache_completion){0});
     }
     repository_call_answer(call);
 }
@@ -437,7 +437,7 @@ static void call_begin(void *arg)
         return;
     }
     call->repository = repository;
-    call->deadline_ms = dt_loop_now_ms(loop) + call->proxy->options->head_deadline_ms;
+    call->deadline_ms = dt_loop_now_ms(loop) + call->proxy->options->transfer.head_deadline_ms;
     repository->n_calls++;
     if (call->kind == CALL_BLOB)
         repository_permit_begin(call);
@@ -450,7 +450,8 @@ static void call_begin(void *arg)
 static void call_send(struct repository_call *call)
 {
     char *key = repository_key(call->upstream, call->name);
-    struct dt_loop *home = dt_loops_home(call->proxy->loops, dt_hash_bytes(key, strlen(key)));
+    struct dt_loop *home =
+        dt_loops_home(call->proxy->transfer.loops, dt_hash_bytes(key, strlen(key)));
 
     free(key);
     call_post(home, call_begin, call);

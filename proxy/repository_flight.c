@@ -17,7 +17,7 @@
 #include "base/httpd.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "proxy/source.h"
+#include "transfer/source.h"
 #include "registry-client/manifest.h"
 
 #define FLIGHT_MAGIC 0x666c6967U
@@ -31,7 +31,7 @@ struct repository_flight {
     struct proxy_grant_key key; /* whose header it travels with */
     bool has_digest;
     struct dt_digest digest; /* what a GET must bring */
-    struct proxy_ask *ask;
+    struct transfer_ask *ask;
     struct cache_object *object;   /* what a GET brought; owned */
     struct repository_call *calls; /* aboard */
 };
@@ -61,7 +61,7 @@ static void flight_free(struct repository_flight *flight)
     while (*at != flight)
         at = &(*at)->next;
     *at = flight->next;
-    proxy_ask_cancel(&flight->ask);
+    transfer_ask_cancel(&flight->ask);
     free(flight->path);
     free(flight->object);
     flight->magic = 0;
@@ -180,7 +180,7 @@ static void result_read_head(struct flight_result *result, struct dt_fetch *fetc
 }
 
 static struct flight_result result_of(const struct repository_flight *flight,
-                                      const struct proxy_ask_answer *answer)
+                                      const struct transfer_ask_answer *answer)
 {
     struct flight_result result = {
         .err = answer->err,
@@ -204,7 +204,7 @@ static struct flight_result result_of(const struct repository_flight *flight,
     return result;
 }
 
-static void on_answer(void *arg, const struct proxy_ask_answer *answer)
+static void on_answer(void *arg, const struct transfer_ask_answer *answer)
 {
     struct repository_flight *flight = arg;
     struct repository *repository = flight->repository;
@@ -242,8 +242,8 @@ static struct repository_flight *flight_start(const struct repository_call *call
 {
     struct repository *repository = call->repository;
     struct repository_flight *flight = dt_new(struct repository_flight);
-    struct proxy_ask_opts opts = {
-        .proxy = call->proxy,
+    struct transfer_ask_opts opts = {
+        .transfer = &call->proxy->transfer,
         .upstream = call->upstream,
         .method = kind == FLIGHT_HEAD ? "HEAD" : "GET",
         .path = path,
@@ -266,7 +266,7 @@ static struct repository_flight *flight_start(const struct repository_call *call
         flight->digest = *digest;
     flight->next = repository->flights;
     repository->flights = flight;
-    flight->ask = proxy_ask_start(&opts, on_answer, flight);
+    flight->ask = transfer_ask_start(&opts, on_answer, flight);
     return flight;
 }
 

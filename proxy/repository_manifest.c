@@ -17,7 +17,7 @@
 
 #include "base/http.h"
 #include "base/mem.h"
-#include "proxy/source.h"
+#include "transfer/source.h"
 
 /* ---- answers ---- */
 
@@ -54,7 +54,8 @@ static void answer_refused(struct repository_call *call, const struct flight_res
     repository_refuse(call, &call->manifest.refusal, result);
     /* A tag that is gone is gone, also for the day when upstream is away. */
     if (result->status == 404 && !call->reference.is_digest)
-        cache_tag_drop(call->proxy->cache, call->upstream->name, call->name, call->reference.text);
+        cache_tag_drop(call->proxy->transfer.cache, call->upstream->name, call->name,
+                       call->reference.text);
     repository_call_answer(call);
 }
 

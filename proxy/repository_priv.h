@@ -16,7 +16,7 @@
 
 #include <uthash.h>
 
-#include "proxy/ask.h"
+#include "transfer/ask.h"
 #include "proxy/grant.h"
 #include "proxy/repository.h"
 

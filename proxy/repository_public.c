@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "proxy/account.h"
+#include "transfer/account.h"
 #include "registry-client/manifest.h"
 
 #define CHECK_MAGIC     0x7075626cU
@@ -30,7 +30,7 @@ struct repository_public_check {
     bool is_manifest;
     bool is_there;
     bool has_token;
-    struct proxy_ask *ask;
+    struct transfer_ask *ask;
     struct reg_token_request *token;
 };
 
@@ -46,7 +46,7 @@ void repository_public_load(struct repository *repository)
     char *key = note_key(repository), *note = NULL;
     unsigned long long noted_ms = 0;
 
-    if (cache_note_get(&note, proxy->cache, key, NULL) == 0 &&
+    if (cache_note_get(&note, proxy->transfer.cache, key, NULL) == 0 &&
         dt_text_parse_u64(&noted_ms, note, strlen(note)) && noted_ms > 0 && noted_ms <= now_ms &&
         now_ms - noted_ms < stale_ms)
         proxy_grants_set_public(&repository->grants, repository_now_ms(repository), 0,
@@ -59,7 +59,7 @@ static void note_write(struct repository *repository, uint64_t wall_ms)
 {
     char *key = note_key(repository), *value = dt_asprintf("%llu", (unsigned long long)wall_ms);
 
-    cache_note_put(repository->table->proxy->cache, key, value);
+    cache_note_put(repository->table->proxy->transfer.cache, key, value);
     free(value);
     free(key);
 }
@@ -81,7 +81,7 @@ void repository_public_set(struct repository *repository)
 static void check_free(struct repository_public_check *check)
 {
     check->repository->check = NULL;
-    proxy_ask_cancel(&check->ask);
+    transfer_ask_cancel(&check->ask);
     reg_tokens_cancel(&check->token);
     free(check->path);
     check->magic = 0;
@@ -129,7 +129,7 @@ static void on_token(void *arg, const char *authorization, const struct dt_err *
 /* Where anonymous callers need a token, we get one like any client. An endpoint with an account of
  * ours cannot tell us what strangers may do. */
 static bool check_gets_token(struct repository_public_check *check,
-                             const struct proxy_ask_answer *answer)
+                             const struct transfer_ask_answer *answer)
 {
     struct repository *repository = check->repository;
     struct reg_endpoint *endpoint = &repository->upstream->endpoints[answer->endpoint];
@@ -142,8 +142,9 @@ static bool check_gets_token(struct repository_public_check *check,
         reg_challenge_parse(&challenge, text, NULL) < 0 || challenge.scheme != REG_AUTH_BEARER)
         return false;
     scope = dt_asprintf("repository:%s:pull", repository->name);
-    check->token = reg_tokens_get(proxy_account_tokens(repository->table->proxy, endpoint),
-                                  &challenge, scope, on_token, check);
+    check->token =
+        reg_tokens_get(transfer_account_tokens(&repository->table->proxy->transfer, endpoint),
+                       &challenge, scope, on_token, check);
     free(scope);
     return true;
 }
@@ -154,7 +155,7 @@ static bool is_no(const struct repository_public_check *check, int status)
     return status == 401 || status == 403 || (status == 404 && check->is_there);
 }
 
-static void on_checked(void *arg, const struct proxy_ask_answer *answer)
+static void on_checked(void *arg, const struct transfer_ask_answer *answer)
 {
     struct repository_public_check *check = arg;
 
@@ -173,9 +174,9 @@ static void check_ask(struct repository_public_check *check, const char *authori
 {
     struct repository *repository = check->repository;
 
-    check->ask = proxy_ask_start(
-        &(struct proxy_ask_opts){
-            .proxy = repository->table->proxy,
+    check->ask = transfer_ask_start(
+        &(struct transfer_ask_opts){
+            .transfer = &repository->table->proxy->transfer,
             .upstream = repository->upstream,
             .method = "HEAD",
             .path = check->path,

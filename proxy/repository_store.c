@@ -87,7 +87,7 @@ static struct cache_completion pending_wait(struct repository_pending *pending)
 
 static struct cache *cache_of(const struct repository *repository)
 {
-    return repository->table->proxy->cache;
+    return repository->table->proxy->transfer.cache;
 }
 
 /* ---- finding ---- */

@@ -60,7 +60,7 @@ bool proxy_request_is_live(const struct proxy_request *request)
 
 uint64_t proxy_request_head_left_ms(const struct proxy_request *request)
 {
-    uint64_t limit_ms = request->proxy->options->head_deadline_ms;
+    uint64_t limit_ms = request->proxy->options->transfer.head_deadline_ms;
     uint64_t waited_ms = (dt_mono_us() - request->began_us) / 1000;
     return waited_ms < limit_ms ? limit_ms - waited_ms : 1;
 }
@@ -146,7 +146,7 @@ static void count(const struct proxy_request *request, const struct dt_http_summ
         dt_metric_add(&metric_disk_bytes, (int64_t)sum->body_bytes);
     if (request->source >= 0 && sum->status >= 200 && sum->status < 300)
         (request->source == SOURCE_DISK ? cache_count_hit
-                                        : cache_count_miss)(request->proxy->cache);
+                                        : cache_count_miss)(request->proxy->transfer.cache);
     if (sum->status >= 500 || sum->end == DT_HTTP_CUT)
         dt_metric_add(&metric_errors, 1);
     if (sum->status != 0)

@@ -13,7 +13,7 @@
 #include "proxy/proxy.h"
 #include "proxy/repository.h"
 #include "proxy/route.h"
-#include "proxy/source.h"
+#include "transfer/source.h"
 
 struct proxy_request {
     unsigned magic;

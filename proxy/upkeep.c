@@ -67,9 +67,9 @@ static bool is_same_upstream(const struct reg_upstream *a, const struct reg_upst
 
 static bool has_same_upstreams(const struct proxy_options *a, const struct proxy_options *b)
 {
-    bool is_same = a->n_upstreams == b->n_upstreams;
-    for (size_t i = 0; is_same && i < a->n_upstreams; i++)
-        is_same = is_same_upstream(&a->upstreams[i], &b->upstreams[i]);
+    bool is_same = a->upstreams.n == b->upstreams.n;
+    for (size_t i = 0; is_same && i < a->upstreams.n; i++)
+        is_same = is_same_upstream(&a->upstreams.list[i], &b->upstreams.list[i]);
     return is_same;
 }
 
@@ -105,7 +105,8 @@ static void apply(struct proxy_options *options, const struct proxy_options *fre
         dt_log_set_level(level);
     options->cache_max_bytes = fresh->cache_max_bytes;
     options->cache_min_free_bytes = fresh->cache_min_free_bytes;
-    cache_set_bounds(proxy->cache, options->cache_max_bytes, options->cache_min_free_bytes);
+    cache_set_bounds(proxy->transfer.cache, options->cache_max_bytes,
+                     options->cache_min_free_bytes);
     options->scrub_interval_ms = fresh->scrub_interval_ms;
     options->scrub_rate_bytes = fresh->scrub_rate_bytes;
     options->drain_ms = fresh->drain_ms;
@@ -144,7 +145,7 @@ static uint64_t last_scrub_ms(struct proxy *proxy)
 {
     char *text = NULL;
     unsigned long long value = 0;
-    if (cache_note_get(&text, proxy->cache, SCRUB_NOTE, NULL) == 0 &&
+    if (cache_note_get(&text, proxy->transfer.cache, SCRUB_NOTE, NULL) == 0 &&
         !dt_text_parse_u64(&value, text, strlen(text)))
         value = 0;
     free(text);
@@ -161,15 +162,15 @@ uint64_t proxy_upkeep_scrub(struct proxy *proxy, const struct proxy_options *opt
     if (last_ms == 0) { /* count from the first start, not from each */
         char now_text[24];
         (void)dt_text_print(now_text, sizeof now_text, "%" PRIu64, now_wall_ms);
-        cache_note_put(proxy->cache, SCRUB_NOTE, now_text);
+        cache_note_put(proxy->transfer.cache, SCRUB_NOTE, now_text);
     }
     if (due_ms > now_wall_ms)
         return due_ms - now_wall_ms < UPKEEP_TICK_MS ? due_ms - now_wall_ms : UPKEEP_TICK_MS;
     struct dt_err err = {0};
-    if (cache_scrub_start(proxy->cache, options->scrub_rate_bytes, &err) < 0)
+    if (cache_scrub_start(proxy->transfer.cache, options->scrub_rate_bytes, &err) < 0)
         dt_log_debug("scrub_not_started", "err=%s", DT_LOG_Q(err.msg));
     char text[24];
     (void)dt_text_print(text, sizeof text, "%" PRIu64, now_wall_ms);
-    cache_note_put(proxy->cache, SCRUB_NOTE, text);
+    cache_note_put(proxy->transfer.cache, SCRUB_NOTE, text);
     return UPKEEP_TICK_MS;
 }

@@ -12,8 +12,9 @@ LAYERS = {
     "base": {"base"},
     "cache": {"base", "cache"},
     "registry-client": {"base", "registry-client"},
-    "proxy": {"base", "cache", "registry-client", "proxy"},
-    "supernode": {"base", "cache", "registry-client", "supernode"},
+    "transfer": {"base", "cache", "registry-client", "transfer"},
+    "proxy": {"base", "cache", "registry-client", "transfer", "proxy"},
+    "supernode": {"base", "cache", "registry-client", "transfer", "supernode"},
 }
 
 # third-party header -> the files that may include it
@@ -21,10 +22,11 @@ DOORS = [
     (r"h2o(\.h|/)", r"base/(loop|httpd)\w*\.c|base/(loop|httpd)\w*_priv\.h"),
     (r"picohttpparser\.h|picotls", r"base/httpd\w*\.c"),
     (r"curl/", r"base/fetch\w*\.c|base/fetch\w*_priv\.h"),
-    (r"openssl/", r"base/(digest|tls)\.c|base/httpd\w*\.c|base/httpd\w*_priv\.h"),
+    (r"openssl/", r"base/(digest|tls|key)\.c|base/httpd\w*\.c|base/httpd\w*_priv\.h"),
     (r"lmdb\.h", r"cache/index\w*\.c"),
     (r"yaml\.h", r"base/(config\w*|yaml)\.c"),
-    (r"jansson\.h", r"(registry-client|base/wire|proxy/cli)/\w+\.[ch]|proxy/admin\w*\.[ch]"),
+    (r"jansson\.h",
+     r"(registry-client|base/wire|proxy/cli)/\w+\.[ch]|(base|proxy|supernode)/admin\w*\.[ch]"),
 ]
 
 LIMITS = {"function lines": 80, "main() lines": 60, "branches (McCabe)": 20, "nesting": 3,

@@ -45,10 +45,10 @@ CASES = [
     (source.check_layers, "proxy/x.c", '#include "no/such.h"\n', 1),
     (source.check_doors, "cache/x.c", "#include <h2o.h>\n", 1),
     (source.check_doors, "base/httpd_conn.c", "#include <h2o.h>\n", 0),
-    (source.check_doors, "proxy/task.c", "#include <curl/curl.h>\n", 1),
+    (source.check_doors, "transfer/task.c", "#include <curl/curl.h>\n", 1),
     (source.check_doors, "cache/cache.c", "#include <lmdb.h>\n", 1),
     (source.check_doors, "proxy/admin_cache.c", "#include <jansson.h>\n", 0),
-    (source.check_doors, "proxy/task.c", "#include <jansson.h>\n", 1),
+    (source.check_doors, "transfer/task.c", "#include <jansson.h>\n", 1),
     (source.check_include_order, "base/err.c", "#include <stdio.h>\n", 1),
     (source.check_guard, "base/x.h", "#ifndef X\n#define X\n#endif\n", 1),
 ]

@@ -8,7 +8,7 @@
 #include <semaphore.h>
 #include <time.h>
 
-#include "proxy/account.h"
+#include "transfer/account.h"
 #include "proxy/repository.h"
 #include "tests/unit/proxy_origin.h"
 
@@ -36,19 +36,21 @@ static inline void lab_open(struct lab *lab, unsigned n_loops)
                        i == 0 ? lab->origin.port : lab->standby.port);
         DT_ASSERT(reg_endpoint_init(&lab->upstream.endpoints[i], url, i, &err) == 0);
     }
-    lab->proxy =
-        (struct proxy){.options = &lab->options, .upstreams = &lab->upstream, .n_upstreams = 1};
-    DT_ASSERT(dt_loops_new(&lab->proxy.loops, n_loops, &err) == 0);
-    DT_ASSERT(dt_pool_new(&lab->proxy.pool, 2, &err) == 0);
-    DT_ASSERT(dt_fetcher_new(&lab->proxy.fetcher, lab->proxy.loops,
+    lab->proxy = (struct proxy){.options = &lab->options,
+                                .transfer = {.options = &lab->options.transfer},
+                                .upstreams = &lab->upstream,
+                                .n_upstreams = 1};
+    DT_ASSERT(dt_loops_new(&lab->proxy.transfer.loops, n_loops, &err) == 0);
+    DT_ASSERT(dt_pool_new(&lab->proxy.transfer.pool, 2, &err) == 0);
+    DT_ASSERT(dt_fetcher_new(&lab->proxy.transfer.fetcher, lab->proxy.transfer.loops,
                              &(struct dt_fetcher_opts){.user_agent = "test"}, &err) == 0);
-    DT_ASSERT(cache_open(&lab->proxy.cache,
+    DT_ASSERT(cache_open(&lab->proxy.transfer.cache,
                          &(struct cache_opts){.dir = lab->dir,
                                               .max_bytes = 100 * MIB,
-                                              .pool = lab->proxy.pool,
+                                              .pool = lab->proxy.transfer.pool,
                                               .flush_interval_ms = 20},
                          &err) == 0);
-    DT_ASSERT(proxy_accounts_new(&lab->proxy, &err) == 0);
+    DT_ASSERT(transfer_accounts_new(&lab->proxy.transfer, &err) == 0);
     DT_ASSERT(proxy_repositories_new(&lab->proxy, &err) == 0);
 }
 
@@ -56,7 +58,7 @@ static inline void lab_open(struct lab *lab, unsigned n_loops)
 static inline void lab_run(struct lab *lab)
 {
     struct dt_err err = {0};
-    DT_ASSERT(dt_loops_start(lab->proxy.loops, &err) == 0);
+    DT_ASSERT(dt_loops_start(lab->proxy.transfer.loops, &err) == 0);
 }
 
 static inline void lab_on_flushed(void *arg, const struct dt_err *err)
@@ -77,13 +79,13 @@ static inline void lab_settle(struct lab *lab)
     sem_t done;
 
     sem_init(&done, 0, 0);
-    cache_tag_put(lab->proxy.cache, "lab", "settle", "x", &tag,
+    cache_tag_put(lab->proxy.transfer.cache, "lab", "settle", "x", &tag,
                   (struct cache_completion){.done = lab_on_flushed,
                                             .arg = &done,
-                                            .loop = dt_loops_at(lab->proxy.loops, 0)});
+                                            .loop = dt_loops_at(lab->proxy.transfer.loops, 0)});
     sem_wait(&done);
-    for (unsigned i = 0; i < dt_loops_count(lab->proxy.loops); i++) {
-        dt_loop_post(dt_loops_at(lab->proxy.loops, i), lab_on_round, &done);
+    for (unsigned i = 0; i < dt_loops_count(lab->proxy.transfer.loops); i++) {
+        dt_loop_post(dt_loops_at(lab->proxy.transfer.loops, i), lab_on_round, &done);
         sem_wait(&done);
     }
     sem_destroy(&done);
@@ -93,11 +95,11 @@ static inline void lab_settle(struct lab *lab)
 static inline void lab_close_stopped(struct lab *lab)
 {
     proxy_repositories_free(&lab->proxy);
-    proxy_accounts_free(&lab->proxy);
-    cache_close(&lab->proxy.cache);
-    dt_fetcher_free(&lab->proxy.fetcher);
-    dt_pool_free(&lab->proxy.pool);
-    dt_loops_free(&lab->proxy.loops);
+    transfer_accounts_free(&lab->proxy.transfer);
+    cache_close(&lab->proxy.transfer.cache);
+    dt_fetcher_free(&lab->proxy.transfer.fetcher);
+    dt_pool_free(&lab->proxy.transfer.pool);
+    dt_loops_free(&lab->proxy.transfer.loops);
     reg_upstream_fini(&lab->upstream);
     memset(&lab->upstream, 0, sizeof(lab->upstream));
 }
@@ -105,7 +107,7 @@ static inline void lab_close_stopped(struct lab *lab)
 static inline void lab_close(struct lab *lab)
 {
     lab_settle(lab);
-    dt_loops_stop(lab->proxy.loops);
+    dt_loops_stop(lab->proxy.transfer.loops);
     lab_close_stopped(lab);
 }
 
@@ -122,7 +124,7 @@ static inline struct lab *lab_new(void)
     lab->options.tag_budget_ms = 3000;
     lab->options.grant_ttl_ms = 60000;
     lab->options.grant_grace_ms = 3600000;
-    lab->options.head_deadline_ms = 15000;
+    lab->options.transfer.head_deadline_ms = 15000;
     return lab;
 }
 

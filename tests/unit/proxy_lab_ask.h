@@ -73,7 +73,7 @@ static inline struct asked *lab_begin(struct lab *lab, bool is_blob, const char 
 {
     static _Atomic unsigned turn;
     struct asked *asked = dt_new(struct asked);
-    unsigned index = atomic_fetch_add(&turn, 1) % dt_loops_count(lab->proxy.loops);
+    unsigned index = atomic_fetch_add(&turn, 1) % dt_loops_count(lab->proxy.transfer.loops);
 
     asked->lab = lab;
     sem_init(&asked->done, 0, 0);
@@ -83,7 +83,7 @@ static inline struct asked *lab_begin(struct lab *lab, bool is_blob, const char 
     (void)snprintf(asked->authorization, sizeof(asked->authorization), "%s",
                    authorization != NULL ? authorization : "");
     (void)snprintf(asked->accept, sizeof(asked->accept), "%s", accept != NULL ? accept : "");
-    dt_loop_post(dt_loops_at(lab->proxy.loops, index), lab_put_question, asked);
+    dt_loop_post(dt_loops_at(lab->proxy.transfer.loops, index), lab_put_question, asked);
     return asked;
 }
 

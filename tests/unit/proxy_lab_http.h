@@ -18,12 +18,12 @@ static inline void lab_listen(struct lab_listener *listener, struct lab *lab)
     struct dt_err err = {0};
     DT_ASSERT(proxy_pings_new(&lab->proxy, &err) == 0);
     lab_run(lab);
-    DT_ASSERT(dt_httpd_start(&listener->httpd, lab->proxy.loops,
+    DT_ASSERT(dt_httpd_start(&listener->httpd, lab->proxy.transfer.loops,
                              &(struct dt_httpd_opts){.name = "test",
                                                      .addr = {.host = "127.0.0.1"},
                                                      .handler = proxy_request_handle,
                                                      .arg = &lab->proxy,
-                                                     .pool = lab->proxy.pool},
+                                                     .pool = lab->proxy.transfer.pool},
                              &err) == 0);
     listener->port = dt_httpd_port(listener->httpd);
 }
@@ -32,7 +32,7 @@ static inline void lab_unlisten(struct lab_listener *listener, struct lab *lab)
 {
     dt_httpd_drain(listener->httpd, 5000);
     lab_settle(lab);
-    dt_loops_stop(lab->proxy.loops);
+    dt_loops_stop(lab->proxy.transfer.loops);
     dt_httpd_free(&listener->httpd);
     proxy_pings_free(&lab->proxy);
     lab_close_stopped(lab);

@@ -62,7 +62,7 @@ static void is_refused(const char *file, const char *flags, const char *word)
     assert_true(load(&options, file, flags, &err) < 0);
     if (strstr(err.msg, word) == NULL)
         fail_msg("\"%s\" says nothing about \"%s\"", err.msg, word);
-    assert_null(options.upstreams);
+    assert_null(options.upstreams.list);
     assert_null(options.listen);
 }
 
@@ -71,13 +71,13 @@ static void options__docker_hub_is_mirrored_when_nothing_is_named(void **state)
     (void)state;
     struct proxy_options options;
     loads(&options, "", "");
-    assert_int_equal(options.n_upstreams, 1);
-    assert_string_equal(options.upstreams[0].name, "docker.io");
-    assert_string_equal(options.upstreams[0].endpoints[0].url, "https://registry-1.docker.io");
+    assert_int_equal(options.upstreams.n, 1);
+    assert_string_equal(options.upstreams.list[0].name, "docker.io");
+    assert_string_equal(options.upstreams.list[0].endpoints[0].url, "https://registry-1.docker.io");
     assert_string_equal(options.default_upstream, "docker.io");
     assert_string_equal(options.listen, "127.0.0.1:65001");
     assert_int_equal(options.cache_max_bytes, 20 * GIB);
-    assert_int_equal(options.head_deadline_ms, 20000);
+    assert_int_equal(options.transfer.head_deadline_ms, 20000);
     proxy_options_fini(&options);
 }
 
@@ -97,8 +97,8 @@ static void options__the_list_of_upstreams_is_read_in_order(void **state)
           "  - name: quay.io\n"
           "    endpoints: [https://quay.io]\n",
           "");
-    assert_int_equal(options.n_upstreams, 2);
-    const struct reg_upstream *first = &options.upstreams[0];
+    assert_int_equal(options.upstreams.n, 2);
+    const struct reg_upstream *first = &options.upstreams.list[0];
     assert_string_equal(first->name, "harbor.example:5000");
     assert_int_equal(first->revalidate_ms, 60000);
     assert_int_equal(first->n_endpoints, 2);
@@ -121,12 +121,12 @@ static void options__a_flag_replaces_the_upstream_of_its_name(void **state)
           "  - {name: b.test, endpoints: [https://b.test]}\n",
           "--upstream a.test=http://new.test,http://standby.test --upstream c.test=http://c.test "
           "--default-upstream C.TEST");
-    assert_int_equal(options.n_upstreams, 3);
-    assert_string_equal(options.upstreams[0].name, "a.test");
-    assert_int_equal(options.upstreams[0].n_endpoints, 2);
-    assert_string_equal(options.upstreams[0].endpoints[0].url, "http://new.test");
-    assert_string_equal(options.upstreams[1].endpoints[0].url, "https://b.test");
-    assert_string_equal(options.upstreams[2].name, "c.test");
+    assert_int_equal(options.upstreams.n, 3);
+    assert_string_equal(options.upstreams.list[0].name, "a.test");
+    assert_int_equal(options.upstreams.list[0].n_endpoints, 2);
+    assert_string_equal(options.upstreams.list[0].endpoints[0].url, "http://new.test");
+    assert_string_equal(options.upstreams.list[1].endpoints[0].url, "https://b.test");
+    assert_string_equal(options.upstreams.list[2].name, "c.test");
     assert_string_equal(options.default_upstream, "c.test");
     proxy_options_fini(&options);
 }
@@ -143,8 +143,8 @@ static void options__accounts_are_read_from_their_files(void **state)
                              password_path);
     write_file(password_path, "secret-word\nsecond line\n");
     loads(&options, file, "");
-    const struct reg_endpoint *endpoint = &options.upstreams[0].endpoints[0];
-    assert_true(options.upstreams[0].own_credentials);
+    const struct reg_endpoint *endpoint = &options.upstreams.list[0].endpoints[0];
+    assert_true(options.upstreams.list[0].own_credentials);
     assert_true(endpoint->has_credentials);
     assert_string_equal(endpoint->credentials.username, "robot");
     assert_string_equal(endpoint->credentials.password, "secret-word");
@@ -168,8 +168,8 @@ static void options__dockers_config_is_read_under_the_endpoints_host(void **stat
                              " docker-config: %s}]\n",
                              password_path, password_path);
     loads(&options, file, "");
-    assert_string_equal(options.upstreams[0].endpoints[0].credentials.username, "ann");
-    assert_string_equal(options.upstreams[1].endpoints[0].credentials.username, "bob");
+    assert_string_equal(options.upstreams.list[0].endpoints[0].credentials.username, "ann");
+    assert_string_equal(options.upstreams.list[1].endpoints[0].credentials.username, "bob");
     proxy_options_fini(&options);
     free(file);
 }
@@ -320,9 +320,10 @@ static void options__the_printed_sample_can_be_loaded(void **state)
     dt_config_print_sample(&proxy_config_spec, &sample);
     loads(&options, dt_text_str(&sample), "");
     loads(&plain, "", "");
-    assert_int_equal(options.n_upstreams, plain.n_upstreams);
-    assert_string_equal(options.upstreams[0].name, plain.upstreams[0].name);
-    assert_string_equal(options.upstreams[0].endpoints[0].url, plain.upstreams[0].endpoints[0].url);
+    assert_int_equal(options.upstreams.n, plain.upstreams.n);
+    assert_string_equal(options.upstreams.list[0].name, plain.upstreams.list[0].name);
+    assert_string_equal(options.upstreams.list[0].endpoints[0].url,
+                        plain.upstreams.list[0].endpoints[0].url);
     proxy_options_fini(&options);
     proxy_options_fini(&plain);
     dt_text_fini(&sample);

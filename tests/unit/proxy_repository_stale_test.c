@@ -4,7 +4,7 @@
 #include "tests/unit/proxy_lab_ask.h"
 
 #include "base/log.h"
-#include "proxy/source.h"
+#include "transfer/source.h"
 
 static void stale__copies_are_for_those_who_could_read_before(void **state)
 {
@@ -24,7 +24,7 @@ static void stale__copies_are_for_those_who_could_read_before(void **state)
         int n;
         lab->options.tag_fresh_ms = lab->options.grant_ttl_ms = 0;
         lab->options.tag_budget_ms = 200;
-        lab->options.head_deadline_ms = 1500;
+        lab->options.transfer.head_deadline_ms = 1500;
         lab->origin.extra = "Retry-After: 7\r\n";
         lab_open(lab, 2);
         lab_run(lab);
@@ -70,7 +70,7 @@ static void stale__copies_do_not_keep_a_new_blob_waiting_for_ever(void **state)
     struct lab *lab = lab_private();
 
     (void)state;
-    lab->options.head_deadline_ms = 300;
+    lab->options.transfer.head_deadline_ms = 300;
     lab_open(lab, 1);
     lab_run(lab);
     script(&lab->origin, QUIRK_SILENT, 0);

@@ -1,7 +1,7 @@
 /*
- * proxy/source.c - the words for kinds of sources.
+ * transfer/source.c - the words for kinds of sources.
  */
-#include "proxy/source.h"
+#include "transfer/source.h"
 
 const char *source_kind_word(enum source_kind kind)
 {

@@ -1,5 +1,5 @@
 /*
- * proxy/source.h - where the bytes of a blob can come from. One interface for all kinds.
+ * transfer/source.h - where the bytes of a blob can come from. One interface for all kinds.
  *
  * An origin, a standby registry, and later a peer or a seed differ in how they are asked, not in
  * how a task uses them: so falling back is a choice the planner makes, not a second code path.
@@ -10,8 +10,8 @@
  * A new kind: fill a `struct source_ops`, make its sources in task_sources_add(), and give it a row
  * in SOURCE_KINDS.
  */
-#ifndef DARTER_PROXY_SOURCE_H
-#define DARTER_PROXY_SOURCE_H
+#ifndef DARTER_TRANSFER_SOURCE_H
+#define DARTER_TRANSFER_SOURCE_H
 
 #include "base/digest.h"
 #include "base/loop.h"
@@ -85,10 +85,10 @@ struct source {
 
 /* The registry kind: an endpoint of an upstream, read with the credentials of the caller who asked
  * (or our own, where the config says so). Copies its strings. */
-struct proxy;
+struct transfer;
 struct reg_upstream;
 struct reg_endpoint;
-struct source *source_registry_new(struct proxy *, struct reg_upstream *, struct reg_endpoint *,
+struct source *source_registry_new(struct transfer *, struct reg_upstream *, struct reg_endpoint *,
                                    const char *repository, const struct dt_digest *,
                                    const char *authorization);
 

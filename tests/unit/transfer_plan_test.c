@@ -1,7 +1,7 @@
 /*
- * tests/unit/proxy_plan_test.c - which source fetches which bytes next.
+ * tests/unit/transfer_plan_test.c - which source fetches which bytes next.
  */
-#include "proxy/plan.h"
+#include "transfer/plan.h"
 
 #include "base/mem.h"
 
@@ -51,7 +51,7 @@ static void world_want(struct world *w, uint64_t off)
 static void assert_choice(struct world *w, size_t source, uint64_t start, uint64_t end)
 {
     struct plan_choice c;
-    assert_true(proxy_plan_next(&c, &w->in));
+    assert_true(transfer_plan_next(&c, &w->in));
     assert_int_equal(c.source, source);
     assert_int_equal(c.start, start);
     assert_int_equal(c.end, end);
@@ -60,7 +60,7 @@ static void assert_choice(struct world *w, size_t source, uint64_t start, uint64
 static void assert_nothing(struct world *w)
 {
     struct plan_choice c;
-    assert_false(proxy_plan_next(&c, &w->in));
+    assert_false(transfer_plan_next(&c, &w->in));
     cache_pieces_fini(&w->pieces);
 }
 
@@ -197,9 +197,9 @@ static void plan__more_streams_take_later_segments(void **state)
 static void plan__first_request_is_a_segment_only_of_a_blob_known_to_be_large(void **state)
 {
     (void)state;
-    assert_int_equal(proxy_plan_first_end(UINT64_MAX, 64 * MIB), UINT64_MAX);
-    assert_int_equal(proxy_plan_first_end(96 * MIB, 64 * MIB), UINT64_MAX);
-    assert_int_equal(proxy_plan_first_end(1 * GIB, 64 * MIB), 64 * MIB);
+    assert_int_equal(transfer_plan_first_end(UINT64_MAX, 64 * MIB), UINT64_MAX);
+    assert_int_equal(transfer_plan_first_end(96 * MIB, 64 * MIB), UINT64_MAX);
+    assert_int_equal(transfer_plan_first_end(1 * GIB, 64 * MIB), 64 * MIB);
 }
 
 static void plan__never_more_streams_than_allowed(void **state)

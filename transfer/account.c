@@ -1,10 +1,10 @@
 /*
- * proxy/account.c - our own tokens: per loop, one cache for each endpoint that was asked about.
+ * transfer/account.c - our own tokens: per loop, one cache for each endpoint that was asked about.
  *
  * The array of loops is made at start; each cache is made on its own loop when first wanted and
  * stays: there are as many as endpoints in the configuration.
  */
-#include "proxy/account.h"
+#include "transfer/account.h"
 
 #include <stdlib.h>
 
@@ -18,29 +18,29 @@ struct account {
     UT_hash_handle hh;
 };
 
-struct proxy_accounts {
+struct transfer_accounts {
     unsigned n_loops;
     struct account **by_endpoint; /* one table per loop */
 };
 
-int proxy_accounts_new(struct proxy *proxy, struct dt_err *err)
+int transfer_accounts_new(struct transfer *transfer, struct dt_err *err)
 {
-    struct proxy_accounts *accounts = dt_new(struct proxy_accounts);
+    struct transfer_accounts *accounts = dt_new(struct transfer_accounts);
 
     (void)err; /* nothing here fails; the signature is that of its siblings */
-    accounts->n_loops = dt_loops_count(proxy->loops);
+    accounts->n_loops = dt_loops_count(transfer->loops);
     accounts->by_endpoint = dt_new_array(struct account *, accounts->n_loops);
-    proxy->accounts = accounts;
+    transfer->accounts = accounts;
     return 0;
 }
 
-struct reg_tokens *proxy_account_tokens(struct proxy *proxy, struct reg_endpoint *endpoint)
+struct reg_tokens *transfer_account_tokens(struct transfer *transfer, struct reg_endpoint *endpoint)
 {
     struct dt_loop *loop = dt_loop_current();
     struct account **table, *account;
 
     DT_ASSERT(loop != NULL);
-    table = &proxy->accounts->by_endpoint[dt_loop_index(loop)];
+    table = &transfer->accounts->by_endpoint[dt_loop_index(loop)];
     HASH_FIND_PTR(*table, &endpoint, account);
     if (account != NULL)
         return account->tokens;
@@ -53,9 +53,9 @@ struct reg_tokens *proxy_account_tokens(struct proxy *proxy, struct reg_endpoint
     return account->tokens;
 }
 
-void proxy_accounts_free(struct proxy *proxy)
+void transfer_accounts_free(struct transfer *transfer)
 {
-    struct proxy_accounts *accounts = proxy->accounts;
+    struct transfer_accounts *accounts = transfer->accounts;
     struct account *account, *next;
 
     if (accounts == NULL)
@@ -68,5 +68,5 @@ void proxy_accounts_free(struct proxy *proxy)
         }
     }
     free(accounts->by_endpoint);
-    dt_free(&proxy->accounts);
+    dt_free(&transfer->accounts);
 }

@@ -1,6 +1,6 @@
 /*
- * proxy/options_upstreams.c - the `upstreams:` list of the file, --upstream, and the accounts they
- * name.
+ * registry-client/upstreams.c - the `upstreams:` list of the file, --upstream, and the accounts
+ * they name.
  *
  *   section (per file) -> flags replace by name -> docker.io when nothing is named -> checked
  *
@@ -8,7 +8,7 @@
  * field of the struct of borrowed texts it fills. Secrets are read from the files named here, once,
  * and live in the endpoint only. Main thread only.
  */
-#include "proxy/options_priv.h"
+#include "registry-client/upstreams.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@
 #define DOCKER_HUB_AUTH_KEY "https://index.docker.io/v1/"
 #define UPSTREAM_NAME_MAX   260
 
-const char options_sections_sample[] =
+const char reg_upstreams_sample[] =
     "# The registries to be a mirror of. `name` is what images are pulled by and what ?ns= says;\n"
     "# endpoints are tried in order: the origin first, standby registries after it.\n"
     "upstreams:\n"
@@ -291,50 +291,49 @@ static int take_upstream(struct reg_upstream *out, const struct dt_yaml *node, s
 
 /* ---- the list ---- */
 
-static struct reg_upstream *find_upstream(struct proxy_options *options, const char *name)
+static struct reg_upstream *find_upstream(struct reg_upstreams *upstreams, const char *name)
 {
-    for (size_t i = 0; i < options->n_upstreams; i++)
-        if (strcmp(options->upstreams[i].name, name) == 0)
-            return &options->upstreams[i];
+    for (size_t i = 0; i < upstreams->n; i++)
+        if (strcmp(upstreams->list[i].name, name) == 0)
+            return &upstreams->list[i];
     return NULL;
 }
 
-static void append_upstream(struct proxy_options *options, const struct reg_upstream *upstream)
+static void append_upstream(struct reg_upstreams *upstreams, const struct reg_upstream *upstream)
 {
-    options->upstreams =
-        dt_realloc(options->upstreams, (options->n_upstreams + 1) * sizeof *options->upstreams);
-    options->upstreams[options->n_upstreams++] = *upstream;
+    upstreams->list = dt_realloc(upstreams->list, (upstreams->n + 1) * sizeof *upstreams->list);
+    upstreams->list[upstreams->n++] = *upstream;
 }
 
-int options_take_section(void *arg, const char *key, const struct dt_yaml *node, struct dt_err *err)
+int reg_upstreams_take_section(struct reg_upstreams *upstreams, const char *key,
+                               const struct dt_yaml *node, struct dt_err *err)
 {
-    struct proxy_options *options = arg;
     if (strcmp(key, "upstreams") != 0)
         return 0;
     if (node->kind != DT_YAML_SEQUENCE)
         return dt_err_set(err, DT_EINVAL,
                           "upstreams: a list is needed, each item with a name and "
                           "endpoints");
-    if (node->n > OPTIONS_UPSTREAMS_MAX)
-        return dt_err_set(err, DT_ETOOBIG, "upstreams: more than %d", OPTIONS_UPSTREAMS_MAX);
+    if (node->n > REG_UPSTREAMS_MAX)
+        return dt_err_set(err, DT_ETOOBIG, "upstreams: more than %d", REG_UPSTREAMS_MAX);
     for (size_t i = 0; i < node->n; i++) {
         struct reg_upstream upstream = {0};
         int rc = take_upstream(&upstream, node->items[i], err);
         if (rc < 0)
             return rc;
-        if (find_upstream(options, upstream.name) != NULL) {
+        if (find_upstream(upstreams, upstream.name) != NULL) {
             rc = dt_err_set(err, DT_EINVAL, "line %u: upstream %.80s is named twice",
                             node->items[i]->line, upstream.name);
             reg_upstream_fini(&upstream);
             return rc;
         }
-        append_upstream(options, &upstream);
+        append_upstream(upstreams, &upstream);
     }
     return 1;
 }
 
 /* `text` as of --upstream: in the place of its namesake, else at the end. */
-static int merge_flag(struct proxy_options *options, const char *text, struct dt_err *err)
+static int merge_flag(struct reg_upstreams *upstreams, const char *text, struct dt_err *err)
 {
     struct reg_upstream upstream = {0};
     struct dt_err why = {0};
@@ -348,9 +347,9 @@ static int merge_flag(struct proxy_options *options, const char *text, struct dt
     }
     if (rc < 0)
         return dt_err_set(err, (enum dt_code)why.code, "upstream: %.220s", why.msg);
-    struct reg_upstream *namesake = find_upstream(options, upstream.name);
+    struct reg_upstream *namesake = find_upstream(upstreams, upstream.name);
     if (namesake == NULL) {
-        append_upstream(options, &upstream);
+        append_upstream(upstreams, &upstream);
         return 0;
     }
     reg_upstream_fini(namesake);
@@ -358,31 +357,32 @@ static int merge_flag(struct proxy_options *options, const char *text, struct dt
     return 0;
 }
 
-int options_finish_upstreams(struct proxy_options *options, struct dt_err *err)
+int reg_upstreams_finish(struct reg_upstreams *upstreams, const struct dt_strings *flags,
+                         char **default_name, struct dt_err *err)
 {
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < options->upstream_flags.n; i++)
-        rc = merge_flag(options, options->upstream_flags.items[i], err);
-    if (rc == 0 && options->n_upstreams == 0)
-        rc = merge_flag(options, DEFAULT_UPSTREAM, err);
+    for (size_t i = 0; rc == 0 && i < flags->n; i++)
+        rc = merge_flag(upstreams, flags->items[i], err);
+    if (rc == 0 && upstreams->n == 0)
+        rc = merge_flag(upstreams, DEFAULT_UPSTREAM, err);
     if (rc < 0)
         return rc;
-    if (options->default_upstream == NULL)
-        options->default_upstream = dt_strdup(options->upstreams[0].name);
-    char *wanted = lower_case(options->default_upstream);
-    if (find_upstream(options, wanted) == NULL)
+    if (*default_name == NULL)
+        *default_name = dt_strdup(upstreams->list[0].name);
+    char *wanted = lower_case(*default_name);
+    if (find_upstream(upstreams, wanted) == NULL)
         rc = dt_err_set(err, DT_EINVAL,
                         "default-upstream: no upstream is named \"%.80s\" (the first is %.80s)",
-                        wanted, options->upstreams[0].name);
-    free(options->default_upstream);
-    options->default_upstream = wanted;
+                        wanted, upstreams->list[0].name);
+    free(*default_name);
+    *default_name = wanted;
     return rc;
 }
 
-void options_free_upstreams(struct proxy_options *options)
+void reg_upstreams_fini(struct reg_upstreams *upstreams)
 {
-    for (size_t i = 0; i < options->n_upstreams; i++)
-        reg_upstream_fini(&options->upstreams[i]);
-    dt_free(&options->upstreams);
-    options->n_upstreams = 0;
+    for (size_t i = 0; i < upstreams->n; i++)
+        reg_upstream_fini(&upstreams->list[i]);
+    dt_free(&upstreams->list);
+    upstreams->n = 0;
 }

@@ -1,5 +1,5 @@
 /*
- * proxy/task_stream.c - one range of a blob on its way from a source into the cache's writer.
+ * transfer/task_stream.c - one range of a blob on its way from a source into the cache's writer.
  *
  *   start -> on_size -> on_data* -> on_done      any -> stopped
  *
@@ -9,7 +9,7 @@
  * writer has caught up. The first head that tells the size opens the writer.
  */
 #define LOG_COMPONENT "task"
-#include "proxy/task_priv.h"
+#include "transfer/task_priv.h"
 
 #include <string.h>
 
@@ -115,18 +115,18 @@ static void take(struct task_stream *stream, const char *bytes, size_t len)
 
 static void flush_later(void *arg)
 {
-    struct proxy_task *task = arg;
+    struct task *task = arg;
     task->is_flush_scheduled = false;
     if (task->is_ending || task->writer == NULL)
         return;
-    for (size_t i = 0; i < PROXY_STREAMS_MAX; i++)
+    for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++)
         if (task->streams[i].source != NULL)
             flush(&task->streams[i]);
 }
 
 /* Bytes go to the file at the end of this turn of the loop: readers wait for them. While the writer
  * is busy anyway they are gathered into larger chunks. */
-static void flush_soon(struct proxy_task *task)
+static void flush_soon(struct task *task)
 {
     if (task->is_flush_scheduled || task->in_flight > 4 * TASK_CHUNK_BYTES)
         return;
@@ -134,7 +134,7 @@ static void flush_soon(struct proxy_task *task)
     dt_loop_defer(flush_later, task);
 }
 
-static bool must_pause(const struct proxy_task *task)
+static bool must_pause(const struct task *task)
 {
     uint64_t mine = task->in_flight;
     if (mine > CACHE_WRITER_HIGH_WATER)
@@ -151,21 +151,21 @@ void task_stream_stop(struct task_stream *stream)
     free(stream->chunk);
     if (stream->fetch != NULL)
         stream->source->ops->cancel(&stream->fetch);
-    struct proxy_task *task = stream->task;
+    struct task *task = stream->task;
     *stream = (struct task_stream){.task = task};
     task->n_streams--;
 }
 
-void task_streams_stop(struct proxy_task *task)
+void task_streams_stop(struct task *task)
 {
-    for (size_t i = 0; i < PROXY_STREAMS_MAX; i++)
+    for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++)
         task_stream_stop(&task->streams[i]);
 }
 
 /* One tick of patience: what ends in the same moment as its last byte keeps its connection. */
-void task_streams_reap(struct proxy_task *task)
+void task_streams_reap(struct task *task)
 {
-    for (size_t i = 0; i < PROXY_STREAMS_MAX; i++) {
+    for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++) {
         struct task_stream *stream = &task->streams[i];
         if (stream->source == NULL || stream->pos < stream->end)
             continue;
@@ -176,7 +176,7 @@ void task_streams_reap(struct proxy_task *task)
     }
 }
 
-static void count_bytes(struct proxy_task *task, const struct task_stream *stream, size_t len)
+static void count_bytes(struct task *task, const struct task_stream *stream, size_t len)
 {
     dt_metric_add(stream->source->kind == SOURCE_ORIGIN ? &metric_origin_bytes
                                                         : &metric_mirror_bytes,
@@ -197,7 +197,7 @@ static void step_for_tail(struct task_stream *stream)
 static bool on_data(void *arg, const void *bytes, size_t len)
 {
     struct task_stream *stream = arg;
-    struct proxy_task *task = stream->task;
+    struct task *task = stream->task;
     if (must_pause(task)) {
         stream->is_paused = true;
         flush(stream);
@@ -215,7 +215,7 @@ static bool on_data(void *arg, const void *bytes, size_t len)
     return true;
 }
 
-void task_streams_settle(struct proxy_task *task, uint64_t in_flight)
+void task_streams_settle(struct task *task, uint64_t in_flight)
 {
     DT_ASSERT(in_flight <= task->in_flight);
     atomic_fetch_sub(&in_flight_all, task->in_flight - in_flight);
@@ -224,10 +224,10 @@ void task_streams_settle(struct proxy_task *task, uint64_t in_flight)
 
 static void on_written(void *arg, uint64_t in_flight)
 {
-    struct proxy_task *task = arg;
+    struct task *task = arg;
     task_streams_settle(task, in_flight);
     if (in_flight < CACHE_WRITER_HIGH_WATER / 2)
-        for (size_t i = 0; i < PROXY_STREAMS_MAX; i++) {
+        for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++) {
             struct task_stream *stream = &task->streams[i];
             if (stream->source == NULL || !stream->is_paused || must_pause(task))
                 continue;
@@ -240,14 +240,14 @@ static void on_written(void *arg, uint64_t in_flight)
 
 static void fail_later(void *arg)
 {
-    struct proxy_task *task = arg;
+    struct task *task = arg;
     if (!task->is_ending)
         task_fail(task, &task->err);
 }
 
 static void on_write_error(void *arg, const struct dt_err *err)
 {
-    struct proxy_task *task = arg;
+    struct task *task = arg;
     task->err = *err;
     task->is_write_broken = true;
     dt_log_error("cache_write_failed", "reason=%s", DT_LOG_Q(err->msg));
@@ -259,11 +259,11 @@ static const struct cache_writer_ops WRITER_OPS = {on_written, on_write_error};
 
 /* ---- the writer ---- */
 
-void task_writer_open(struct proxy_task *task, uint64_t size)
+void task_writer_open(struct task *task, uint64_t size)
 {
     struct dt_err err = {0};
-    int rc = cache_writer_open(&task->writer, task->proxy->cache, &task->digest, size, task->loop,
-                               &WRITER_OPS, task, &err);
+    int rc = cache_writer_open(&task->writer, task->transfer->cache, &task->digest, size,
+                               task->loop, &WRITER_OPS, task, &err);
     if (rc < 0) {
         char name[13];
         task->err = err;
@@ -289,7 +289,7 @@ void task_writer_open(struct proxy_task *task, uint64_t size)
 static int on_size(void *arg, uint64_t blob_size)
 {
     struct task_stream *stream = arg;
-    struct proxy_task *task = stream->task;
+    struct task *task = stream->task;
     uint64_t known = task->size != UINT64_MAX ? task->size
                      : task->is_hint_doubted  ? UINT64_MAX
                                               : task->size_hint;
@@ -320,7 +320,7 @@ static int on_size(void *arg, uint64_t blob_size)
 static void on_done(void *arg, const struct dt_err *err)
 {
     struct task_stream *stream = arg;
-    struct proxy_task *task = stream->task;
+    struct task *task = stream->task;
     struct source *source = stream->source;
     stream->fetch = NULL;
     bool is_whole = stream->pos >= stream->end;
@@ -346,10 +346,10 @@ static const struct source_sink_ops SINK_OPS = {on_size, on_data, on_done};
 
 /* ---- start and stop ---- */
 
-void task_stream_start(struct proxy_task *task, const struct plan_choice *choice)
+void task_stream_start(struct task *task, const struct plan_choice *choice)
 {
     struct task_stream *stream = NULL;
-    for (size_t i = 0; i < PROXY_STREAMS_MAX && stream == NULL; i++)
+    for (size_t i = 0; i < TRANSFER_STREAMS_MAX && stream == NULL; i++)
         if (task->streams[i].source == NULL)
             stream = &task->streams[i];
     DT_ASSERT(stream != NULL);
@@ -358,8 +358,8 @@ void task_stream_start(struct proxy_task *task, const struct plan_choice *choice
     struct source_span span = {
         .off = choice->start,
         .end = is_whole ? UINT64_MAX : choice->end, /* no Range where none is needed */
-        .head_timeout_ms = proxy_options_patience_ms(task->proxy->options,
-                                                     task_sources_count_ready(task, source) > 0),
+        .head_timeout_ms = transfer_patience_ms(task->transfer->options,
+                                                task_sources_count_ready(task, source) > 0),
     };
     *stream = (struct task_stream){.task = task,
                                    .source = source,

@@ -1,5 +1,6 @@
 /*
- * proxy/plan.h - which source fetches which bytes next. Pure: values in, one value out, no clock.
+ * transfer/plan.h - which source fetches which bytes next. Pure: values in, one value out, no
+ * clock.
  *
  * A task asks after every event, until the answer is "nothing"; each answer is one new stream, a
  * contiguous range from one source. Large blobs are asked for in segments: a stream is then never
@@ -10,8 +11,8 @@
  *      between two segments.
  * The source is always the first usable one in configured order: standby registries stand by.
  */
-#ifndef DARTER_PROXY_PLAN_H
-#define DARTER_PROXY_PLAN_H
+#ifndef DARTER_TRANSFER_PLAN_H
+#define DARTER_TRANSFER_PLAN_H
 
 #include <stddef.h>
 
@@ -46,9 +47,9 @@ struct plan_choice {
     uint64_t start, end; /* [start, end) */
 };
 /* false = nothing to start now. */
-bool proxy_plan_next(struct plan_choice *out, const struct plan_input *);
+bool transfer_plan_next(struct plan_choice *out, const struct plan_input *);
 /* Before anybody told the blob's size (UINT64_MAX) or on its hint: where the first request ends;
  * UINT64_MAX = ask for everything. */
-uint64_t proxy_plan_first_end(uint64_t size_hint, uint64_t segment_bytes);
+uint64_t transfer_plan_first_end(uint64_t size_hint, uint64_t segment_bytes);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * proxy/task.c - life of a task, and the clients that hold on to it.
+ * transfer/task.c - life of a task, and the clients that hold on to it.
  *
  *   attach (client's loop) --message--> home: find or make the task --event--> client's loop
  *   detach (client's loop) --message--> home: unlink --message--> client's loop: free the ticket
@@ -8,7 +8,7 @@
  * every event that could name it. The table of tasks is per loop; nothing here is locked.
  */
 #define LOG_COMPONENT "task"
-#include "proxy/task_priv.h"
+#include "transfer/task_priv.h"
 
 #include <string.h>
 
@@ -25,8 +25,8 @@ static DT_DEFINE_COUNTER(metric_through, "darter_stream_through_total", NULL,
                          "Fills that the cache could not take: streamed to each client instead.");
 static DT_DEFINE_GAUGE(metric_running, "darter_tasks_running", NULL, "Fills running now.");
 
-struct proxy_tasks {
-    struct proxy_task **tables; /* per loop: uthash heads */
+struct transfer_tasks {
+    struct task **tables; /* per loop: uthash heads */
 };
 
 const char *task_state_word(enum task_state state)
@@ -40,29 +40,29 @@ const char *task_state_word(enum task_state state)
     return WORDS[state];
 }
 
-int proxy_tasks_new(struct proxy *proxy, struct dt_err *err)
+int transfer_tasks_new(struct transfer *transfer, struct dt_err *err)
 {
     (void)err; /* memory does not fail */
     dt_metric_register(&metric_tasks);
     dt_metric_register(&metric_failed);
     dt_metric_register(&metric_through);
     dt_metric_register(&metric_running);
-    proxy->tasks = dt_new(struct proxy_tasks);
-    proxy->tasks->tables = dt_new_array(struct proxy_task *, dt_loops_count(proxy->loops));
+    transfer->tasks = dt_new(struct transfer_tasks);
+    transfer->tasks->tables = dt_new_array(struct task *, dt_loops_count(transfer->loops));
     return 0;
 }
 
-void proxy_tasks_free(struct proxy *proxy)
+void transfer_tasks_free(struct transfer *transfer)
 {
-    if (proxy->tasks == NULL)
+    if (transfer->tasks == NULL)
         return;
-    for (unsigned i = 0; i < dt_loops_count(proxy->loops); i++)
-        DT_ASSERT(proxy->tasks->tables[i] == NULL); /* proxy_tasks_abort_all() came first */
-    free(proxy->tasks->tables);
-    dt_free(&proxy->tasks);
+    for (unsigned i = 0; i < dt_loops_count(transfer->loops); i++)
+        DT_ASSERT(transfer->tasks->tables[i] == NULL); /* transfer_tasks_abort_all() came first */
+    free(transfer->tasks->tables);
+    dt_free(&transfer->tasks);
 }
 
-struct proxy_task *task_table_first(struct proxy_tasks *tasks, unsigned loop_index)
+struct task *task_table_first(struct transfer_tasks *tasks, unsigned loop_index)
 {
     return tasks->tables[loop_index];
 }
@@ -95,21 +95,21 @@ static void tell(struct task_ticket *ticket, const struct task_event *event)
     dt_loop_post(ticket->loop, deliver_event, message);
 }
 
-static void tell_all(struct proxy_task *task, const struct task_event *event)
+static void tell_all(struct task *task, const struct task_event *event)
 {
     for (struct task_ticket *t = task->tickets; t != NULL; t = t->next)
         tell(t, event);
 }
 
-static int current_source(const struct proxy_task *task)
+static int current_source(const struct task *task)
 {
-    for (size_t i = 0; i < PROXY_STREAMS_MAX; i++)
+    for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++)
         if (task->streams[i].source != NULL)
             return (int)task->streams[i].source->kind;
     return task->n_sources > 0 ? (int)task->sources[0]->kind : (int)SOURCE_ORIGIN;
 }
 
-void task_tell_readable(struct proxy_task *task)
+void task_tell_readable(struct task *task)
 {
     struct task_event event = {
         .news = TASK_READABLE, .size = task->size, .source = current_source(task)};
@@ -120,7 +120,7 @@ void task_tell_readable(struct proxy_task *task)
 
 static void unlink_ticket(struct task_ticket *ticket)
 {
-    struct proxy_task *task = ticket->task;
+    struct task *task = ticket->task;
     if (task == NULL)
         return;
     if (ticket->prev != NULL)
@@ -135,7 +135,7 @@ static void unlink_ticket(struct task_ticket *ticket)
 
 static void free_task(void *arg)
 {
-    struct proxy_task *task = arg;
+    struct task *task = arg;
     DT_ASSERT(task->writer == NULL && task->n_streams == 0 && task->tickets == NULL);
     for (size_t i = 0; i < task->n_sources; i++)
         task->sources[i]->ops->free(&task->sources[i]);
@@ -144,7 +144,7 @@ static void free_task(void *arg)
 }
 
 /* Takes the task out of the table and frees it after the current callback. */
-static void end_task(struct proxy_task *task)
+static void end_task(struct task *task)
 {
     DT_ASSERT(!task->is_ending);
     task->is_ending = true;
@@ -152,12 +152,12 @@ static void end_task(struct proxy_task *task)
     dt_timer_clear(&task->tick);
     while (task->tickets != NULL)
         unlink_ticket(task->tickets);
-    HASH_DELETE(hh, task->proxy->tasks->tables[dt_loop_index(task->loop)], task);
+    HASH_DELETE(hh, task->transfer->tasks->tables[dt_loop_index(task->loop)], task);
     dt_metric_add(&metric_running, -1);
     dt_loop_defer(free_task, task);
 }
 
-void task_fail(struct proxy_task *task, const struct dt_err *err)
+void task_fail(struct task *task, const struct dt_err *err)
 {
     char name[13];
     task->state = TASK_FAILED;
@@ -178,7 +178,7 @@ void task_fail(struct proxy_task *task, const struct dt_err *err)
     end_task(task);
 }
 
-void task_stream_through(struct proxy_task *task)
+void task_stream_through(struct task *task)
 {
     dt_metric_add(&metric_through, 1);
     task_streams_stop(task);
@@ -189,7 +189,7 @@ void task_stream_through(struct proxy_task *task)
     end_task(task);
 }
 
-void task_done(struct proxy_task *task)
+void task_done(struct task *task)
 {
     char name[13];
     task->state = TASK_DONE;
@@ -211,14 +211,14 @@ void task_done(struct proxy_task *task)
 
 static void step_later(void *arg)
 {
-    struct proxy_task *task = arg;
+    struct task *task = arg;
     DT_ASSERT(task->magic == TASK_MAGIC);
     task->is_step_scheduled = false;
     if (!task->is_ending)
         task_fill_step(task);
 }
 
-void task_step_soon(struct proxy_task *task)
+void task_step_soon(struct task *task)
 {
     if (task->is_step_scheduled || task->is_ending)
         return;
@@ -228,17 +228,17 @@ void task_step_soon(struct proxy_task *task)
 
 static void on_tick(void *arg)
 {
-    struct proxy_task *task = arg;
+    struct task *task = arg;
     DT_ASSERT(task->magic == TASK_MAGIC);
     dt_timer_set(&task->tick, TASK_TICK_MS);
     task_fill_tick(task);
 }
 
-static struct proxy_task *make_task(struct proxy *proxy, const struct task_ticket *ticket)
+static struct task *make_task(struct transfer *transfer, const struct task_ticket *ticket)
 {
-    struct proxy_task *task = dt_new(struct proxy_task);
+    struct task *task = dt_new(struct task);
     task->magic = TASK_MAGIC;
-    task->proxy = proxy;
+    task->transfer = transfer;
     task->loop = ticket->home;
     task->digest = ticket->digest;
     task->state = TASK_NEW;
@@ -249,14 +249,14 @@ static struct proxy_task *make_task(struct proxy *proxy, const struct task_ticke
     task->progress_ms = task->rate_began_ms = dt_loop_now_ms(task->loop);
     dt_timer_init(&task->tick, task->loop, on_tick, task);
     dt_timer_set(&task->tick, TASK_TICK_MS);
-    struct proxy_task **table = &proxy->tasks->tables[dt_loop_index(task->loop)];
+    struct task **table = &transfer->tasks->tables[dt_loop_index(task->loop)];
     HASH_ADD(hh, *table, digest, sizeof(task->digest), task);
     dt_metric_add(&metric_tasks, 1);
     dt_metric_add(&metric_running, 1);
     return task;
 }
 
-static void link_ticket(struct proxy_task *task, struct task_ticket *ticket)
+static void link_ticket(struct task *task, struct task_ticket *ticket)
 {
     ticket->task = task;
     ticket->next = task->tickets;
@@ -267,29 +267,29 @@ static void link_ticket(struct proxy_task *task, struct task_ticket *ticket)
 }
 
 /* The blob was sealed between the client's look-up and this message. */
-static bool is_sealed_now(struct proxy *proxy, const struct task_ticket *ticket)
+static bool is_sealed_now(struct transfer *transfer, const struct task_ticket *ticket)
 {
     struct cache_entry entry;
     struct dt_err ignored;
-    return cache_stat(&entry, proxy->cache, &ticket->digest, &ignored) == 0 &&
+    return cache_stat(&entry, transfer->cache, &ticket->digest, &ignored) == 0 &&
            entry.state == CACHE_SEALED;
 }
 
 static void on_attach(void *arg)
 {
     struct task_ticket *ticket = arg;
-    struct proxy *proxy = ticket->proxy;
-    struct proxy_task *task = NULL;
+    struct transfer *transfer = ticket->transfer;
+    struct task *task = NULL;
     DT_ASSERT(ticket->magic == TICKET_MAGIC);
-    HASH_FIND(hh, proxy->tasks->tables[dt_loop_index(ticket->home)], &ticket->digest,
+    HASH_FIND(hh, transfer->tasks->tables[dt_loop_index(ticket->home)], &ticket->digest,
               sizeof(ticket->digest), task);
-    if (task == NULL && is_sealed_now(proxy, ticket)) {
+    if (task == NULL && is_sealed_now(transfer, ticket)) {
         tell(ticket, &(struct task_event){.news = TASK_READABLE, .source = SOURCE_DISK});
         return;
     }
     bool is_new = task == NULL;
     if (is_new)
-        task = make_task(proxy, ticket);
+        task = make_task(transfer, ticket);
     link_ticket(task, ticket);
     bool has_new_way = task_sources_add(task, ticket);
     if (is_new)
@@ -303,16 +303,17 @@ static void on_attach(void *arg)
         task_step_soon(task);
 }
 
-struct task_ticket *proxy_task_attach(struct proxy *proxy, const struct dt_digest *digest,
-                                      const struct task_wish *wish, task_event_f event, void *arg)
+struct task_ticket *transfer_task_attach(struct transfer *transfer, const struct dt_digest *digest,
+                                         const struct task_wish *wish, task_event_f event,
+                                         void *arg)
 {
     struct task_ticket *ticket = dt_new(struct task_ticket);
     ticket->magic = TICKET_MAGIC;
-    ticket->proxy = proxy;
+    ticket->transfer = transfer;
     ticket->loop = dt_loop_current();
     ticket->event = event;
     ticket->arg = arg;
-    ticket->home = dt_loops_home(proxy->loops, dt_digest_hash(digest));
+    ticket->home = dt_loops_home(transfer->loops, dt_digest_hash(digest));
     ticket->digest = *digest;
     ticket->upstream = wish->upstream;
     ticket->repository = dt_strdup(wish->repository);
@@ -342,7 +343,7 @@ static void on_detach(void *arg)
     dt_loop_post(ticket->loop, free_ticket, ticket);
 }
 
-void proxy_task_detach(struct task_ticket **ticket_ptr)
+void transfer_task_detach(struct task_ticket **ticket_ptr)
 {
     struct task_ticket *ticket = *ticket_ptr;
     *ticket_ptr = NULL;
@@ -357,7 +358,7 @@ void proxy_task_detach(struct task_ticket **ticket_ptr)
 /* ---- shutdown: one message visits loop after loop ---- */
 
 struct abort_round {
-    struct proxy *proxy;
+    struct transfer *transfer;
     unsigned next_loop;
     struct dt_loop *loop;
     dt_loop_f done;
@@ -367,25 +368,26 @@ struct abort_round {
 static void abort_one_loop(void *arg)
 {
     struct abort_round *round = arg;
-    struct proxy_task *task, *next;
+    struct task *task, *next;
     struct dt_err err = {0};
     dt_err_set(&err, DT_ECANCELLED, "shutting down");
-    HASH_ITER (hh, round->proxy->tasks->tables[round->next_loop], task, next)
+    HASH_ITER (hh, round->transfer->tasks->tables[round->next_loop], task, next)
         if (task->state != TASK_VERIFYING) /* its result is on the way */
             task_fail(task, &err);
-    if (round->proxy->tasks->tables[round->next_loop] == NULL)
+    if (round->transfer->tasks->tables[round->next_loop] == NULL)
         round->next_loop++;
-    if (round->next_loop < dt_loops_count(round->proxy->loops)) {
-        dt_loop_post(dt_loops_at(round->proxy->loops, round->next_loop), abort_one_loop, round);
+    if (round->next_loop < dt_loops_count(round->transfer->loops)) {
+        dt_loop_post(dt_loops_at(round->transfer->loops, round->next_loop), abort_one_loop, round);
         return;
     }
     dt_loop_post(round->loop, round->done, round->arg);
     free(round);
 }
 
-void proxy_tasks_abort_all(struct proxy *proxy, struct dt_loop *loop, dt_loop_f done, void *arg)
+void transfer_tasks_abort_all(struct transfer *transfer, struct dt_loop *loop, dt_loop_f done,
+                              void *arg)
 {
     struct abort_round *round = dt_new(struct abort_round);
-    *round = (struct abort_round){.proxy = proxy, .loop = loop, .done = done, .arg = arg};
-    dt_loop_post(dt_loops_at(proxy->loops, 0), abort_one_loop, round);
+    *round = (struct abort_round){.transfer = transfer, .loop = loop, .done = done, .arg = arg};
+    dt_loop_post(dt_loops_at(transfer->loops, 0), abort_one_loop, round);
 }

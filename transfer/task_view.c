@@ -1,10 +1,10 @@
 /*
- * proxy/task_view.c - a snapshot of all tasks, for people.
+ * transfer/task_view.c - a snapshot of all tasks, for people.
  *
  * One message visits loop after loop and copies what it sees there; the last stop is the loop that
  * asked. At most TASK_VIEWS_MAX tasks are shown.
  */
-#include "proxy/task_priv.h"
+#include "transfer/task_priv.h"
 
 #include <string.h>
 
@@ -13,7 +13,7 @@
 #define TASK_VIEWS_MAX 4096
 
 struct view_round {
-    struct proxy *proxy;
+    struct transfer *transfer;
     struct dt_loop *asker;
     unsigned next_loop;
     struct task_view *views; /* owned */
@@ -22,7 +22,7 @@ struct view_round {
     void *arg;
 };
 
-static void copy_sources(struct task_view *view, const struct proxy_task *task)
+static void copy_sources(struct task_view *view, const struct task *task)
 {
     for (size_t i = 0; i < task->n_sources && view->n_sources < TASK_SOURCES_SHOWN; i++) {
         const struct source *source = task->sources[i];
@@ -34,7 +34,7 @@ static void copy_sources(struct task_view *view, const struct proxy_task *task)
     }
 }
 
-static void add_view(struct view_round *round, const struct proxy_task *task)
+static void add_view(struct view_round *round, const struct task *task)
 {
     if (round->n == TASK_VIEWS_MAX)
         return;
@@ -69,20 +69,20 @@ static void hand_over(void *arg)
 static void visit_loop(void *arg)
 {
     struct view_round *round = arg;
-    struct proxy_task *task, *next;
-    HASH_ITER (hh, task_table_first(round->proxy->tasks, round->next_loop), task, next)
+    struct task *task, *next;
+    HASH_ITER (hh, task_table_first(round->transfer->tasks, round->next_loop), task, next)
         add_view(round, task);
     round->next_loop++;
-    if (round->next_loop < dt_loops_count(round->proxy->loops))
-        dt_loop_post(dt_loops_at(round->proxy->loops, round->next_loop), visit_loop, round);
+    if (round->next_loop < dt_loops_count(round->transfer->loops))
+        dt_loop_post(dt_loops_at(round->transfer->loops, round->next_loop), visit_loop, round);
     else
         dt_loop_post(round->asker, hand_over, round);
 }
 
-void proxy_tasks_view(struct proxy *proxy, task_views_f done, void *arg)
+void transfer_tasks_view(struct transfer *transfer, task_views_f done, void *arg)
 {
     struct view_round *round = dt_new(struct view_round);
-    *round =
-        (struct view_round){.proxy = proxy, .asker = dt_loop_current(), .done = done, .arg = arg};
-    dt_loop_post(dt_loops_at(proxy->loops, 0), visit_loop, round);
+    *round = (struct view_round){
+        .transfer = transfer, .asker = dt_loop_current(), .done = done, .arg = arg};
+    dt_loop_post(dt_loops_at(transfer->loops, 0), visit_loop, round);
 }

@@ -1,5 +1,5 @@
 /*
- * proxy/source_registry.c - an endpoint of an upstream as a source of one blob's bytes.
+ * transfer/source_registry.c - an endpoint of an upstream as a source of one blob's bytes.
  *
  * Asks GET /v2/<repository>/blobs/<digest>, with Range unless the whole blob is wanted. What
  * registries do, and what is made of it here:
@@ -14,9 +14,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "proxy/proxy.h"
-#include "proxy/pull.h"
-#include "proxy/source.h"
+#include "transfer/transfer.h"
+#include "transfer/pull.h"
+#include "transfer/source.h"
 #include "registry-client/error.h"
 
 #define REGISTRY_SOURCE_MAGIC 0x73726367u
@@ -24,7 +24,7 @@
 struct registry_source {
     struct source base; /* first */
     unsigned magic;
-    struct proxy *proxy;
+    struct transfer *transfer;
     struct reg_upstream *upstream; /* borrowed */
     struct reg_endpoint *endpoint; /* borrowed */
     char *repository;              /* owned */
@@ -37,10 +37,10 @@ struct source_fetch {
     struct source_span span;
     const struct source_sink_ops *sink;
     void *arg;
-    struct proxy_pull *pull; /* owned */
-    uint64_t skip_bytes;     /* of a 200 that ignored our Range */
-    uint64_t left_bytes;     /* still wanted; UINT64_MAX = to the end */
-    struct dt_err err;       /* why on_head stopped the pull */
+    struct transfer_pull *pull; /* owned */
+    uint64_t skip_bytes;        /* of a 200 that ignored our Range */
+    uint64_t left_bytes;        /* still wanted; UINT64_MAX = to the end */
+    struct dt_err err;          /* why on_head stopped the pull */
 };
 
 /* How large the blob is, and whether the answer fits the question. */
@@ -140,8 +140,8 @@ static struct source_fetch *registry_fetch(struct source *base, const struct sou
                             (unsigned long long)span->off, (unsigned long long)span->end - 1);
     else if (span->off > 0)
         (void)dt_text_print(range, sizeof(range), "bytes=%llu-", (unsigned long long)span->off);
-    struct proxy_pull_opts opts = {
-        .proxy = source->proxy,
+    struct transfer_pull_opts opts = {
+        .transfer = source->transfer,
         .upstream = source->upstream,
         .endpoint = source->endpoint,
         .method = "GET",
@@ -152,16 +152,16 @@ static struct source_fetch *registry_fetch(struct source *base, const struct sou
         /* Whoever asked was permitted to read this blob before the task began. */
         .may_use_account = true,
         .head_timeout_ms = span->head_timeout_ms,
-        .stall_timeout_ms = source->proxy->options->stall_timeout_ms,
+        .stall_timeout_ms = source->transfer->options->stall_timeout_ms,
     };
     base->n_active++;
-    fetch->pull = proxy_pull_start(&opts, &PULL_OPS, fetch);
+    fetch->pull = transfer_pull_start(&opts, &PULL_OPS, fetch);
     return fetch;
 }
 
 static void registry_resume(struct source_fetch *fetch)
 {
-    proxy_pull_resume(fetch->pull);
+    transfer_pull_resume(fetch->pull);
 }
 
 static void registry_cancel(struct source_fetch **fetch_ptr)
@@ -171,7 +171,7 @@ static void registry_cancel(struct source_fetch **fetch_ptr)
     if (fetch == NULL)
         return;
     fetch->source->base.n_active--;
-    proxy_pull_cancel(&fetch->pull);
+    transfer_pull_cancel(&fetch->pull);
     free(fetch);
 }
 
@@ -210,7 +210,7 @@ static const struct source_ops REGISTRY_OPS = {
     .free = registry_free,
 };
 
-struct source *source_registry_new(struct proxy *proxy, struct reg_upstream *upstream,
+struct source *source_registry_new(struct transfer *transfer, struct reg_upstream *upstream,
                                    struct reg_endpoint *endpoint, const char *repository,
                                    const struct dt_digest *digest, const char *authorization)
 {
@@ -222,7 +222,7 @@ struct source *source_registry_new(struct proxy *proxy, struct reg_upstream *ups
     source->base.order = endpoint->index;
     /* Long names are cut: they are for people. */
     (void)dt_text_print(source->base.name, sizeof(source->base.name), "%s", endpoint->url);
-    source->proxy = proxy;
+    source->transfer = transfer;
     source->upstream = upstream;
     source->endpoint = endpoint;
     source->repository = dt_strdup(repository);

@@ -1,5 +1,5 @@
 /*
- * proxy/task.h - one download per digest, however many clients want it.
+ * transfer/task.h - one download per digest, however many clients want it.
  *
  *   NEW -> FETCHING -> VERIFYING -> DONE      any -> FAILED
  *
@@ -7,13 +7,13 @@
  * Bytes go from sources through the cache's writer into the part file; clients read the file at
  * their own pace with a cache reader, so a slow client never slows a fill, and a client that leaves
  * never stops one. Sources are tried in order and replaced in the middle of the blob, by Range. A
- * new state: add it to TASK_STATES, proxy/task.c and docs/architecture.md.
+ * new state: add it to TASK_STATES, transfer/task.c and docs/architecture.md.
  */
-#ifndef DARTER_PROXY_TASK_H
-#define DARTER_PROXY_TASK_H
+#ifndef DARTER_TRANSFER_TASK_H
+#define DARTER_TRANSFER_TASK_H
 
-#include "proxy/proxy.h"
-#include "proxy/source.h"
+#include "transfer/transfer.h"
+#include "transfer/source.h"
 
 #define TASK_STATES(X)                                                                             \
     X(TASK_NEW, "new")             /* no source has answered yet; the size may be unknown */       \
@@ -30,11 +30,11 @@ enum task_state {
 };
 const char *task_state_word(enum task_state);
 
-int proxy_tasks_new(struct proxy *, struct dt_err *err);
-void proxy_tasks_free(struct proxy *); /* after the loops stopped */
+int transfer_tasks_new(struct transfer *, struct dt_err *err);
+void transfer_tasks_free(struct transfer *); /* after the loops stopped */
 /* Ends every task (partial blobs stay for a resume); done(arg) on the calling loop or thread-less
  * via post to `loop`. For shutdown. */
-void proxy_tasks_abort_all(struct proxy *, struct dt_loop *loop, dt_loop_f done, void *arg);
+void transfer_tasks_abort_all(struct transfer *, struct dt_loop *loop, dt_loop_f done, void *arg);
 
 /* ---- a client's hold on a task ---- */
 
@@ -42,7 +42,8 @@ struct task_ticket; /* one attached client; owned by the client's loop */
 
 enum task_news {
     TASK_READABLE,       /* the blob is open in the cache: cache_reader_open() works now */
-    TASK_STREAM_THROUGH, /* the cache cannot take it: fetch it for yourself (proxy/relay.h) */
+    TASK_STREAM_THROUGH, /* the cache cannot take it: fetch it for yourself (the owner of the wish
+                            decides how) */
     TASK_GONE,           /* failed; err says why */
 };
 struct task_event {
@@ -62,10 +63,10 @@ struct task_wish {
     uint64_t size;             /* if known, else UINT64_MAX */
     uint64_t off;              /* first byte he wants: fetched first */
 };
-struct task_ticket *proxy_task_attach(struct proxy *, const struct dt_digest *,
-                                      const struct task_wish *, task_event_f event, void *arg);
+struct task_ticket *transfer_task_attach(struct transfer *, const struct dt_digest *,
+                                         const struct task_wish *, task_event_f event, void *arg);
 /* He has what he wanted, or has left. *ticket = NULL; no event follows. Harmless on NULL. */
-void proxy_task_detach(struct task_ticket **);
+void transfer_task_detach(struct task_ticket **);
 
 /* ---- for the admin endpoint ---- */
 
@@ -86,6 +87,6 @@ struct task_view {
 };
 /* A snapshot of all tasks; done on the calling loop with an array valid inside the callback. */
 typedef void (*task_views_f)(void *arg, const struct task_view *views, size_t n);
-void proxy_tasks_view(struct proxy *, task_views_f done, void *arg);
+void transfer_tasks_view(struct transfer *, task_views_f done, void *arg);
 
 #endif

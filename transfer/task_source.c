@@ -1,5 +1,5 @@
 /*
- * proxy/task_source.c - the sources of a task: who is there, who may be asked now, who failed.
+ * transfer/task_source.c - the sources of a task: who is there, who may be asked now, who failed.
  *
  *   added (with a client's way) -> usable -> waits for a retry -> usable      any -> excluded
  *
@@ -7,7 +7,7 @@
  * excluded for the rest of the task. A new kind of source: make it in task_sources_add().
  */
 #define LOG_COMPONENT "task"
-#include "proxy/task_priv.h"
+#include "transfer/task_priv.h"
 
 #include <string.h>
 
@@ -16,6 +16,11 @@
 
 static DT_DEFINE_COUNTER(metric_repairs, "darter_repairs_total", NULL,
                          "Streams that failed: the rest of their range was asked for again.");
+
+uint64_t transfer_patience_ms(const struct transfer_options *options, bool has_other)
+{
+    return has_other ? options->head_deadline_ms / 5 : options->head_deadline_ms;
+}
 
 static uint64_t way_of(const struct task_ticket *ticket)
 {
@@ -27,7 +32,7 @@ static uint64_t way_of(const struct task_ticket *ticket)
 }
 
 /* Clients come and go; the ways they brought stay with the task. */
-static bool has_way(const struct proxy_task *task, uint64_t way)
+static bool has_way(const struct task *task, uint64_t way)
 {
     for (size_t i = 0; i < task->n_sources; i++)
         if (task->sources[i]->way == way)
@@ -37,7 +42,7 @@ static bool has_way(const struct proxy_task *task, uint64_t way)
 
 /* A place for one more: a new one, or that of one who will not be asked again (his token ended).
  * NULL: the ways that are there must do. */
-static struct source **free_place(struct proxy_task *task)
+static struct source **free_place(struct task *task)
 {
     if (task->n_sources < TASK_SOURCES_MAX)
         return &task->sources[task->n_sources++];
@@ -53,7 +58,7 @@ static struct source **free_place(struct proxy_task *task)
 }
 
 /* One client's way: every endpoint of his upstream, asked with his credentials. */
-bool task_sources_add(struct proxy_task *task, const struct task_ticket *ticket)
+bool task_sources_add(struct task *task, const struct task_ticket *ticket)
 {
     uint64_t way = way_of(ticket);
     if (has_way(task, way))
@@ -64,7 +69,7 @@ bool task_sources_add(struct proxy_task *task, const struct task_ticket *ticket)
         struct source **place = free_place(task);
         if (place == NULL)
             break;
-        *place = source_registry_new(task->proxy, upstream, &upstream->endpoints[i],
+        *place = source_registry_new(task->transfer, upstream, &upstream->endpoints[i],
                                      ticket->repository, &task->digest, ticket->authorization);
         (*place)->way = way;
         has_added = true;
@@ -72,7 +77,7 @@ bool task_sources_add(struct proxy_task *task, const struct task_ticket *ticket)
     return has_added;
 }
 
-static bool is_usable(const struct proxy_task *task, const struct source *source, uint64_t now_ms)
+static bool is_usable(const struct task *task, const struct source *source, uint64_t now_ms)
 {
     if (source->is_excluded || now_ms < source->retry_at_ms)
         return false;
@@ -81,7 +86,7 @@ static bool is_usable(const struct proxy_task *task, const struct source *source
 
 /* With every breaker open the first attempt is made all the same: a last resort is better than a
  * refusal. */
-void task_sources_list(struct proxy_task *task, struct plan_source *out)
+void task_sources_list(struct task *task, struct plan_source *out)
 {
     uint64_t now_ms = dt_loop_now_ms(task->loop);
     bool any_ready = false;
@@ -100,7 +105,7 @@ void task_sources_list(struct proxy_task *task, struct plan_source *out)
             task->sources[i]->failures == 0 && is_usable(task, task->sources[i], now_ms);
 }
 
-size_t task_sources_count_ready(struct proxy_task *task, const struct source *except)
+size_t task_sources_count_ready(struct task *task, const struct source *except)
 {
     size_t n = 0;
     uint64_t now_ms = dt_loop_now_ms(task->loop);
@@ -111,8 +116,8 @@ size_t task_sources_count_ready(struct proxy_task *task, const struct source *ex
     return n;
 }
 
-void task_source_note_failure(struct proxy_task *task, struct source *source,
-                              const struct dt_err *err, uint64_t delivered)
+void task_source_note_failure(struct task *task, struct source *source, const struct dt_err *err,
+                              uint64_t delivered)
 {
     char name[13];
     if (delivered >= TASK_PROGRESS_BYTES)
@@ -129,7 +134,7 @@ void task_source_note_failure(struct proxy_task *task, struct source *source,
                 source->is_excluded, dt_code_name(err->code), DT_LOG_Q(err->msg));
 }
 
-void task_sources_forgive(struct proxy_task *task)
+void task_sources_forgive(struct task *task)
 {
     for (size_t i = 0; i < task->n_sources; i++) {
         task->sources[i]->failures = 0;
@@ -139,7 +144,7 @@ void task_sources_forgive(struct proxy_task *task)
 
 /* A wrong digest: the only source that gave bytes is the liar. With several, or with bytes of an
  * earlier run, the next attempt asks one source alone, so that a liar stands out. */
-void task_sources_blame(struct proxy_task *task)
+void task_sources_blame(struct task *task)
 {
     struct source *giver = NULL;
     size_t n_givers = 0;
@@ -163,7 +168,7 @@ void task_sources_blame(struct proxy_task *task)
     task_sources_forgive(task);
 }
 
-bool task_sources_next_alone(struct proxy_task *task)
+bool task_sources_next_alone(struct task *task)
 {
     for (size_t i = 0; i < task->n_sources; i++) {
         struct source *source = task->sources[i];

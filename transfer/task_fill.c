@@ -1,15 +1,15 @@
 /*
- * proxy/task_fill.c - how a task gets all its bytes: what to start next, repair, verification.
+ * transfer/task_fill.c - how a task gets all its bytes: what to start next, repair, verification.
  *
  *   begin -> step -> (start streams | open the writer | wait) -> ... -> every byte here -> verify
  *
  * step() is the only place that starts streams; every event (a head, an end, a failure, a new
- * client, a tick) ends in task_step_soon(). What to start is decided by proxy/plan.c, whom to ask
- * is kept by proxy/task_source.c, and the bytes run through proxy/task_stream.c. A stream that
- * breaks gives its remaining range back by ending; the next step hands it to the next source.
+ * client, a tick) ends in task_step_soon(). What to start is decided by transfer/plan.c, whom to
+ * ask is kept by transfer/task_source.c, and the bytes run through transfer/task_stream.c. A stream
+ * that breaks gives its remaining range back by ending; the next step hands it to the next source.
  */
 #define LOG_COMPONENT "task"
-#include "proxy/task_priv.h"
+#include "transfer/task_priv.h"
 
 #include "base/log.h"
 #include "base/metrics.h"
@@ -19,18 +19,18 @@ static DT_DEFINE_COUNTER(metric_mismatches, "darter_digest_mismatches_total", NU
 
 /* The bytes of an earlier run are worth more than a fresh start. Where there are none, or their
  * writer cannot be opened, the first answer tells the size. */
-static void open_partial(struct proxy_task *task)
+static void open_partial(struct task *task)
 {
     struct cache_entry entry;
     struct dt_err ignored;
-    if (cache_stat(&entry, task->proxy->cache, &task->digest, &ignored) == 0 &&
+    if (cache_stat(&entry, task->transfer->cache, &task->digest, &ignored) == 0 &&
         entry.state == CACHE_PARTIAL)
         task_writer_open(task, entry.size);
 }
 
-void task_fill_begin(struct proxy_task *task)
+void task_fill_begin(struct task *task)
 {
-    for (size_t i = 0; i < PROXY_STREAMS_MAX; i++)
+    for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++)
         task->streams[i].task = task;
     task->began_while_down = task_sources_count_ready(task, NULL) == 0;
     open_partial(task);
@@ -41,7 +41,7 @@ void task_fill_begin(struct proxy_task *task)
 
 static void on_finished(void *arg, const struct dt_err *err)
 {
-    struct proxy_task *task = arg;
+    struct task *task = arg;
     char name[13];
     DT_ASSERT(task->magic == TASK_MAGIC);
     task_streams_settle(task, 0);
@@ -75,10 +75,10 @@ static void on_finished(void *arg, const struct dt_err *err)
 
 /* A stream brings everything from where its piece ends, also what it has not given to the writer.
  */
-static size_t list_streams(struct proxy_task *task, struct plan_stream *out)
+static size_t list_streams(struct task *task, struct plan_stream *out)
 {
     size_t n = 0;
-    for (size_t i = 0; i < PROXY_STREAMS_MAX; i++)
+    for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++)
         if (task->streams[i].source != NULL)
             out[n++] =
                 (struct plan_stream){.pos = task->streams[i].pos - task->streams[i].chunk_len,
@@ -87,7 +87,7 @@ static size_t list_streams(struct proxy_task *task, struct plan_stream *out)
 }
 
 #define WANTED_MAX 64
-static size_t list_wanted(const struct proxy_task *task, uint64_t *out)
+static size_t list_wanted(const struct task *task, uint64_t *out)
 {
     size_t n = 0;
     for (const struct task_ticket *t = task->tickets; t != NULL && n < WANTED_MAX; t = t->next)
@@ -96,10 +96,10 @@ static size_t list_wanted(const struct proxy_task *task, uint64_t *out)
 }
 
 /* Starts one stream if the plan wants one. */
-static bool start_next(struct proxy_task *task)
+static bool start_next(struct task *task)
 {
     struct plan_source sources[TASK_SOURCES_MAX];
-    struct plan_stream streams[PROXY_STREAMS_MAX];
+    struct plan_stream streams[TRANSFER_STREAMS_MAX];
     uint64_t wanted[WANTED_MAX];
     task_sources_list(task, sources);
     struct plan_input in = {
@@ -110,19 +110,19 @@ static bool start_next(struct proxy_task *task)
         .n_streams = list_streams(task, streams),
         .wanted = wanted,
         .n_wanted = list_wanted(task, wanted),
-        .n_streams_max = task->proxy->options->streams_per_blob,
+        .n_streams_max = task->transfer->options->streams_per_blob,
         .n_streams_wanted = task->n_streams_wanted,
-        .segment_bytes = task->proxy->options->segment_bytes,
+        .segment_bytes = task->transfer->options->segment_bytes,
     };
     struct plan_choice choice;
-    if (!proxy_plan_next(&choice, &in))
+    if (!transfer_plan_next(&choice, &in))
         return false;
     task_stream_start(task, &choice);
     return true;
 }
 
 /* Before anybody told the size: one stream from the start. */
-static void start_first(struct proxy_task *task)
+static void start_first(struct task *task)
 {
     struct plan_source sources[TASK_SOURCES_MAX];
     if (task->n_streams > 0)
@@ -135,11 +135,11 @@ static void start_first(struct proxy_task *task)
     if (best == SIZE_MAX)
         return;
     uint64_t hint = task->is_hint_doubted ? UINT64_MAX : task->size_hint;
-    uint64_t end = proxy_plan_first_end(hint, task->proxy->options->segment_bytes);
+    uint64_t end = transfer_plan_first_end(hint, task->transfer->options->segment_bytes);
     task_stream_start(task, &(struct plan_choice){.source = best, .end = end});
 }
 
-static bool is_hopeless(struct proxy_task *task)
+static bool is_hopeless(struct task *task)
 {
     bool all_excluded = true, all_failed = true;
     for (size_t i = 0; i < task->n_sources; i++) {
@@ -157,7 +157,7 @@ static bool is_hopeless(struct proxy_task *task)
 }
 
 /* All sources contradict the manifest's size: believe them, and the digest will tell. */
-static bool drop_hint(struct proxy_task *task)
+static bool drop_hint(struct task *task)
 {
     if (task->is_hint_doubted || task->size_hint == UINT64_MAX || task->writer != NULL ||
         task->err.code != DT_EPROTO)
@@ -171,7 +171,7 @@ static bool drop_hint(struct proxy_task *task)
 /* All sources contradict the size of the part that an earlier run, or one of them, began: that was
  * the lie. Its readers are failed and the blob begins anew; the cache removes the part when it is
  * asked for room of another size. */
-static bool leave_part(struct proxy_task *task)
+static bool leave_part(struct task *task)
 {
     if (!task->is_size_contradicted || task->writer == NULL || task->attempts >= TASK_ATTEMPTS_MAX)
         return false;
@@ -191,14 +191,14 @@ static bool leave_part(struct proxy_task *task)
     return true;
 }
 
-/* Who is asked alone (proxy/task_source.c, blame) may be dead, and another one honest. */
-static void replace_alone(struct proxy_task *task)
+/* Who is asked alone (transfer/task_source.c, blame) may be dead, and another one honest. */
+static void replace_alone(struct task *task)
 {
     if (task->n_streams == 0 && task->alone != NULL && task->alone->failures > 1)
         (void)task_sources_next_alone(task);
 }
 
-void task_fill_step(struct proxy_task *task)
+void task_fill_step(struct task *task)
 {
     dt_loop_assert_mine(task->loop);
     if (task->state == TASK_VERIFYING || task->is_write_broken)
@@ -222,7 +222,7 @@ void task_fill_step(struct proxy_task *task)
 /* ---- tick: rates, more streams, slow sources ---- */
 
 /* More ranges at once only where that is faster: one is added while the last one paid off. */
-static void tune_streams(struct proxy_task *task)
+static void tune_streams(struct task *task)
 {
     uint64_t left = task->size - cache_writer_pieces(task->writer)->filled_bytes;
     if (task->is_rate_settled || task->n_streams == 0 || task->n_streams < task->n_streams_wanted)
@@ -232,19 +232,19 @@ static void tune_streams(struct proxy_task *task)
         task->is_rate_settled = true;
         return;
     }
-    if (task->n_streams_wanted >= task->proxy->options->streams_per_blob ||
-        left < task->proxy->options->segment_bytes || left < 2 * task->rate_bytes_s)
+    if (task->n_streams_wanted >= task->transfer->options->streams_per_blob ||
+        left < task->transfer->options->segment_bytes || left < 2 * task->rate_bytes_s)
         return;
     task->rate_before = task->rate_bytes_s;
     task->n_streams_wanted++;
     task_step_soon(task);
 }
 
-static void drop_slow_streams(struct proxy_task *task)
+static void drop_slow_streams(struct task *task)
 {
     uint64_t now_ms = dt_loop_now_ms(task->loop);
-    uint64_t window_ms = task->proxy->options->stall_timeout_ms;
-    for (size_t i = 0; i < PROXY_STREAMS_MAX; i++) {
+    uint64_t window_ms = task->transfer->options->stall_timeout_ms;
+    for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++) {
         struct task_stream *stream = &task->streams[i];
         if (stream->source == NULL || now_ms - stream->window_began_ms < window_ms)
             continue;
@@ -252,7 +252,7 @@ static void drop_slow_streams(struct proxy_task *task)
         stream->window_began_ms = now_ms;
         stream->window_bytes = 0;
         struct source *source = stream->source;
-        if (stream->is_paused || rate >= task->proxy->options->min_rate_bytes ||
+        if (stream->is_paused || rate >= task->transfer->options->min_rate_bytes ||
             task_sources_count_ready(task, source) == 0)
             continue;
         struct dt_err err = {0};
@@ -264,7 +264,7 @@ static void drop_slow_streams(struct proxy_task *task)
     }
 }
 
-void task_fill_tick(struct proxy_task *task)
+void task_fill_tick(struct task *task)
 {
     uint64_t now_ms = dt_loop_now_ms(task->loop);
     uint64_t elapsed_ms = now_ms - task->rate_began_ms;

@@ -1,7 +1,7 @@
 /*
- * proxy/plan.c - the rules of proxy/plan.h.
+ * transfer/plan.c - the rules of transfer/plan.h.
  */
-#include "proxy/plan.h"
+#include "transfer/plan.h"
 
 /* The stream whose remaining range holds `off`, or SIZE_MAX. */
 static size_t stream_covering(const struct plan_input *in, uint64_t off)
@@ -107,7 +107,7 @@ static size_t streams_at_work(const struct plan_input *in)
     return n;
 }
 
-bool proxy_plan_next(struct plan_choice *out, const struct plan_input *in)
+bool transfer_plan_next(struct plan_choice *out, const struct plan_input *in)
 {
     uint64_t start, end;
     if (in->n_streams >= in->n_streams_max || in->pieces->size == 0)
@@ -124,7 +124,7 @@ bool proxy_plan_next(struct plan_choice *out, const struct plan_input *in)
     return first_uncovered(in, 0, &start, &end) && choose(out, in, start, end);
 }
 
-uint64_t proxy_plan_first_end(uint64_t size_hint, uint64_t segment_bytes)
+uint64_t transfer_plan_first_end(uint64_t size_hint, uint64_t segment_bytes)
 {
     if (size_hint == UINT64_MAX || size_hint <= segment_bytes + segment_bytes / 2)
         return UINT64_MAX;

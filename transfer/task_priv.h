@@ -1,16 +1,16 @@
 /*
- * proxy/task_priv.h - the inside of a task, shared by task.c (life, clients), task_fill.c (what to
- * start next, verification), task_source.c (whom to ask), task_stream.c (bytes on their way) and
+ * transfer/task_priv.h - the inside of a task, shared by task.c (life, clients), task_fill.c (what
+ * to start next, verification), task_source.c (whom to ask), task_stream.c (bytes on their way) and
  * task_view.c (what the admin endpoint sees). All on the task's home loop.
  */
-#ifndef DARTER_PROXY_TASK_PRIV_H
-#define DARTER_PROXY_TASK_PRIV_H
+#ifndef DARTER_TRANSFER_TASK_PRIV_H
+#define DARTER_TRANSFER_TASK_PRIV_H
 
 #include <uthash.h>
 
 #include "cache/writer.h"
-#include "proxy/plan.h"
-#include "proxy/task.h"
+#include "transfer/plan.h"
+#include "transfer/task.h"
 
 #define TASK_MAGIC           0x7461736bu
 #define TASK_SOURCES_MAX     32 /* endpoints x ways of different callers */
@@ -29,7 +29,7 @@
 #define TASK_IN_FLIGHT_MIN (512 * 1024ull)
 
 struct task_stream {
-    struct proxy_task *task;
+    struct task *task;
     struct source *source;      /* NULL = this slot is free */
     struct source_fetch *fetch; /* owned; NULL once it ended */
     uint64_t start;             /* where it began */
@@ -44,7 +44,7 @@ struct task_stream {
 struct task_ticket {
     unsigned magic;
     /* the client's side: touched on `loop` only */
-    struct proxy *proxy;
+    struct transfer *transfer;
     struct dt_loop *loop;
     task_event_f event;
     void *arg;
@@ -56,14 +56,14 @@ struct task_ticket {
     char *repository;    /* owned */
     char *authorization; /* owned or NULL; wiped */
     uint64_t size, off;
-    struct proxy_task *task; /* NULL = not on a task */
-    bool has_event;          /* its one event is on the way */
+    struct task *task; /* NULL = not on a task */
+    bool has_event;    /* its one event is on the way */
     struct task_ticket *prev, *next;
 };
 
-struct proxy_task {
+struct task {
     unsigned magic;
-    struct proxy *proxy;
+    struct transfer *transfer;
     struct dt_loop *loop;
     struct dt_digest digest; /* key of the loop's table */
     UT_hash_handle hh;
@@ -82,7 +82,7 @@ struct proxy_task {
     struct source *alone; /* after a wrong digest of mixed origin: only this one is asked */
     unsigned attempts;
     bool began_while_down; /* every breaker was open: one try, then say so */
-    struct task_stream streams[PROXY_STREAMS_MAX];
+    struct task_stream streams[TRANSFER_STREAMS_MAX];
     unsigned n_streams;
     unsigned n_streams_wanted;
     bool is_rate_settled; /* more streams did not help */
@@ -97,39 +97,39 @@ struct proxy_task {
 };
 
 /* task.c */
-void task_step_soon(struct proxy_task *); /* plan again after the current callback */
-void task_fail(struct proxy_task *, const struct dt_err *err);
-void task_tell_readable(struct proxy_task *);
-void task_stream_through(struct proxy_task *);
-void task_done(struct proxy_task *);
-struct proxy_task *task_table_first(struct proxy_tasks *, unsigned loop_index);
+void task_step_soon(struct task *); /* plan again after the current callback */
+void task_fail(struct task *, const struct dt_err *err);
+void task_tell_readable(struct task *);
+void task_stream_through(struct task *);
+void task_done(struct task *);
+struct task *task_table_first(struct transfer_tasks *, unsigned loop_index);
 
 /* task_fill.c */
-void task_fill_begin(struct proxy_task *);
-void task_fill_step(struct proxy_task *);
-void task_fill_tick(struct proxy_task *);
+void task_fill_begin(struct task *);
+void task_fill_step(struct task *);
+void task_fill_tick(struct task *);
 
 /* task_source.c */
-bool task_sources_add(struct proxy_task *, const struct task_ticket *); /* false: nothing new */
+bool task_sources_add(struct task *, const struct task_ticket *); /* false: nothing new */
 /* For the planner: one row for each source, in the order of task->sources. */
-void task_sources_list(struct proxy_task *, struct plan_source *out);
-size_t task_sources_count_ready(struct proxy_task *, const struct source *except);
-void task_source_note_failure(struct proxy_task *, struct source *, const struct dt_err *,
+void task_sources_list(struct task *, struct plan_source *out);
+size_t task_sources_count_ready(struct task *, const struct source *except);
+void task_source_note_failure(struct task *, struct source *, const struct dt_err *,
                               uint64_t delivered_bytes);
-void task_sources_forgive(struct proxy_task *); /* asks them all again, at once */
-void task_sources_blame(struct proxy_task *);   /* the whole digest was wrong */
+void task_sources_forgive(struct task *); /* asks them all again, at once */
+void task_sources_blame(struct task *);   /* the whole digest was wrong */
 /* The one that is asked alone does not answer: another one instead. false: there is none. */
-bool task_sources_next_alone(struct proxy_task *);
+bool task_sources_next_alone(struct task *);
 
 /* task_stream.c */
 /* Opens task->writer. Where the cache cannot take the blob it stays NULL and task->err says why:
  * DT_EBUSY will pass, anything else means streaming through. */
-void task_writer_open(struct proxy_task *, uint64_t size);
-void task_stream_start(struct proxy_task *, const struct plan_choice *);
+void task_writer_open(struct task *, uint64_t size);
+void task_stream_start(struct task *, const struct plan_choice *);
 void task_stream_stop(struct task_stream *); /* harmless on a free slot */
 /* Once a tick: stops streams that have given all they were asked for and go on giving. */
-void task_streams_reap(struct proxy_task *);
-void task_streams_stop(struct proxy_task *);
-void task_streams_settle(struct proxy_task *, uint64_t in_flight); /* that much is still queued */
+void task_streams_reap(struct task *);
+void task_streams_stop(struct task *);
+void task_streams_settle(struct task *, uint64_t in_flight); /* that much is still queued */
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * proxy/ask.h - one small question to an upstream, asked of its endpoints in order.
+ * transfer/ask.h - one small question to an upstream, asked of its endpoints in order.
  *
  * HEAD or GET of something that fits in memory. Endpoints whose breaker is open are passed over;
  * refused, reset, silent, 5xx and 429 mean the next one; a definite answer (2xx, 401, 403, 404,
@@ -9,15 +9,15 @@
  * error from where a redirect led, off the endpoint, is nobody's definite answer. All on the
  * calling loop.
  */
-#ifndef DARTER_PROXY_ASK_H
-#define DARTER_PROXY_ASK_H
+#ifndef DARTER_TRANSFER_ASK_H
+#define DARTER_TRANSFER_ASK_H
 
-#include "proxy/proxy.h"
+#include "transfer/transfer.h"
 
-struct proxy_ask;
+struct transfer_ask;
 
-struct proxy_ask_opts {
-    struct proxy *proxy;
+struct transfer_ask_opts {
+    struct transfer *transfer;
     struct reg_upstream *upstream;
     const char *method;        /* "GET" or "HEAD" */
     const char *path;          /* "/v2/library/nginx/manifests/1.25" */
@@ -34,7 +34,7 @@ struct proxy_ask_opts {
      * struck, and the next one is asked. NULL = anything goes. `arg` is that of done. */
     int (*check)(void *arg, const char *body, size_t len, struct dt_fetch *, struct dt_err *);
 };
-struct proxy_ask_answer {
+struct transfer_ask_answer {
     struct dt_err err; /* code 0: `status` is upstream's definite answer */
     int status;
     struct dt_fetch *fetch; /* headers; NULL on error, and when it was the token service that
@@ -45,8 +45,9 @@ struct proxy_ask_answer {
     uint64_t retry_after_ms; /* the smallest one told, when err is DT_EBUSY */
 };
 /* done comes once, never from inside, unless cancelled; the answer is valid inside only. */
-typedef void (*proxy_ask_f)(void *arg, const struct proxy_ask_answer *);
-struct proxy_ask *proxy_ask_start(const struct proxy_ask_opts *, proxy_ask_f done, void *arg);
-void proxy_ask_cancel(struct proxy_ask **);
+typedef void (*transfer_ask_f)(void *arg, const struct transfer_ask_answer *);
+struct transfer_ask *transfer_ask_start(const struct transfer_ask_opts *, transfer_ask_f done,
+                                        void *arg);
+void transfer_ask_cancel(struct transfer_ask **);
 
 #endif

@@ -1,17 +1,17 @@
 /*
- * proxy/pull.c - one streaming request to one endpoint: credentials and health book-keeping.
+ * transfer/pull.c - one streaming request to one endpoint: credentials and health book-keeping.
  *
  * The second attempt (with a token) is a new fetch; the caller never sees the first one's 401
  * unless no token could be had, and then he sees exactly that 401.
  */
 #define LOG_COMPONENT "pull"
-#include "proxy/pull.h"
+#include "transfer/pull.h"
 
 #include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "proxy/account.h"
+#include "transfer/account.h"
 #include "registry-client/challenge.h"
 #include "registry-client/error.h"
 #include "registry-client/ref.h"
@@ -19,15 +19,15 @@
 #define PULL_MAGIC 0x70756c6cu
 #define SCOPE_MAX  (REG_NAME_MAX + sizeof("repository::pull"))
 
-struct proxy_pull {
+struct transfer_pull {
     unsigned magic;
-    struct proxy_pull_opts opts; /* its strings are the copies below */
-    char *url;                   /* owned */
-    char *repository;            /* owned or NULL */
-    char *caller_authorization;  /* owned or NULL; wiped */
-    char *accept;                /* owned or NULL */
-    char *range;                 /* owned or NULL */
-    char *account_authorization; /* owned or NULL; wiped: the token of the second attempt */
+    struct transfer_pull_opts opts; /* its strings are the copies below */
+    char *url;                      /* owned */
+    char *repository;               /* owned or NULL */
+    char *caller_authorization;     /* owned or NULL; wiped */
+    char *accept;                   /* owned or NULL */
+    char *range;                    /* owned or NULL */
+    char *account_authorization;    /* owned or NULL; wiped: the token of the second attempt */
     const struct dt_fetch_ops *ops;
     void *arg;
     struct dt_fetch *fetch;          /* owned while running */
@@ -38,12 +38,12 @@ struct proxy_pull {
     bool wants_token; /* the fetch is being stopped to ask for one */
 };
 
-bool proxy_status_is_failure(int status)
+bool transfer_status_is_failure(int status)
 {
     return status == 429 || status == 408 || status >= 500;
 }
 
-static void pull_free(struct proxy_pull *pull)
+static void pull_free(struct transfer_pull *pull)
 {
     pull->magic = 0;
     dt_free_secret(&pull->caller_authorization);
@@ -55,16 +55,16 @@ static void pull_free(struct proxy_pull *pull)
     free(pull);
 }
 
-static void note_failure(struct proxy_pull *pull, int code, uint64_t retry_after_ms)
+static void note_failure(struct transfer_pull *pull, int code, uint64_t retry_after_ms)
 {
     reg_endpoint_failed(pull->opts.endpoint, code, retry_after_ms,
                         dt_loop_now_ms(dt_loop_current()), dt_wall_ms(),
                         (uint32_t)dt_hash_bytes(&pull->sent_us, sizeof(pull->sent_us)));
 }
 
-static void note_head(struct proxy_pull *pull, const struct dt_fetch_head *head)
+static void note_head(struct transfer_pull *pull, const struct dt_fetch_head *head)
 {
-    if (!proxy_status_is_failure(head->status)) {
+    if (!transfer_status_is_failure(head->status)) {
         reg_endpoint_ok(pull->opts.endpoint, dt_mono_us() - pull->sent_us, dt_wall_ms());
         return;
     }
@@ -74,7 +74,7 @@ static void note_head(struct proxy_pull *pull, const struct dt_fetch_head *head)
 }
 
 /* A 401 that our own (or an anonymous) token may cure: stop this fetch and ask for one. */
-static bool wants_second_attempt(struct proxy_pull *pull, const struct dt_fetch_head *head)
+static bool wants_second_attempt(struct transfer_pull *pull, const struct dt_fetch_head *head)
 {
     if (head->status != 401 || pull->has_retried || !pull->opts.may_use_account)
         return false;
@@ -87,7 +87,7 @@ static bool wants_second_attempt(struct proxy_pull *pull, const struct dt_fetch_
 
 static bool on_head(void *arg, const struct dt_fetch_head *head)
 {
-    struct proxy_pull *pull = arg;
+    struct transfer_pull *pull = arg;
     DT_ASSERT(pull->magic == PULL_MAGIC);
     note_head(pull, head);
     if (wants_second_attempt(pull, head)) {
@@ -99,7 +99,7 @@ static bool on_head(void *arg, const struct dt_fetch_head *head)
 
 static bool on_data(void *arg, const void *bytes, size_t len)
 {
-    struct proxy_pull *pull = arg;
+    struct transfer_pull *pull = arg;
     struct reg_endpoint *endpoint = pull->opts.endpoint; /* the callee may cancel us */
     if (!pull->ops->on_data(pull->arg, bytes, len))
         return false;
@@ -107,7 +107,7 @@ static bool on_data(void *arg, const void *bytes, size_t len)
     return true;
 }
 
-static void finish(struct proxy_pull *pull, const struct dt_err *err)
+static void finish(struct transfer_pull *pull, const struct dt_err *err)
 {
     const struct dt_fetch_ops *ops = pull->ops;
     void *owner = pull->arg;
@@ -115,11 +115,11 @@ static void finish(struct proxy_pull *pull, const struct dt_err *err)
     ops->on_done(owner, err);
 }
 
-static void send_request(struct proxy_pull *pull);
+static void send_request(struct transfer_pull *pull);
 
 static void on_token(void *arg, const char *authorization, const struct dt_err *err)
 {
-    struct proxy_pull *pull = arg;
+    struct transfer_pull *pull = arg;
     pull->token = NULL;
     if (authorization == NULL) {
         struct dt_err failed = {0};
@@ -132,18 +132,18 @@ static void on_token(void *arg, const char *authorization, const struct dt_err *
     send_request(pull);
 }
 
-static void token_scope(const struct proxy_pull *pull, char *out, size_t out_size)
+static void token_scope(const struct transfer_pull *pull, char *out, size_t out_size)
 {
     if (pull->repository == NULL || pull->repository[0] == '\0' ||
         !dt_text_print(out, out_size, "repository:%s:pull", pull->repository))
         out[0] = '\0';
 }
 
-static void ask_for_token(struct proxy_pull *pull)
+static void ask_for_token(struct transfer_pull *pull)
 {
     char scope[SCOPE_MAX];
     token_scope(pull, scope, sizeof(scope));
-    struct reg_tokens *tokens = proxy_account_tokens(pull->opts.proxy, pull->opts.endpoint);
+    struct reg_tokens *tokens = transfer_account_tokens(pull->opts.transfer, pull->opts.endpoint);
     if (pull->account_authorization != NULL) /* the cached one was refused */
         reg_tokens_forget(tokens, scope);
     dt_free_secret(&pull->account_authorization);
@@ -152,7 +152,7 @@ static void ask_for_token(struct proxy_pull *pull)
 
 static void on_done(void *arg, const struct dt_err *err)
 {
-    struct proxy_pull *pull = arg;
+    struct transfer_pull *pull = arg;
     DT_ASSERT(pull->magic == PULL_MAGIC);
     pull->fetch = NULL;
     if (pull->wants_token) {
@@ -170,7 +170,7 @@ static const struct dt_fetch_ops FETCH_OPS = {on_head, on_data, on_done};
 /* dt_fetch_start() refuses only URLs; ours were checked with the config, the path by the router. */
 static void fail_later(void *arg)
 {
-    struct proxy_pull *pull = arg;
+    struct transfer_pull *pull = arg;
     struct dt_err err = {0};
     if (pull->arg == NULL) { /* cancelled meanwhile */
         pull_free(pull);
@@ -180,9 +180,9 @@ static void fail_later(void *arg)
     finish(pull, &err);
 }
 
-static void send_request(struct proxy_pull *pull)
+static void send_request(struct transfer_pull *pull)
 {
-    const struct proxy_pull_opts *o = &pull->opts;
+    const struct transfer_pull_opts *o = &pull->opts;
     struct dt_header headers[3];
     size_t n = 0;
     const char *authorization = pull->account_authorization != NULL ? pull->account_authorization
@@ -211,24 +211,24 @@ static void send_request(struct proxy_pull *pull)
 }
 
 /* With an account of ours, begin with the token that worked last time. */
-static void take_cached_token(struct proxy_pull *pull)
+static void take_cached_token(struct transfer_pull *pull)
 {
     if (!pull->opts.may_use_account || !pull->opts.endpoint->has_credentials)
         return;
     char scope[SCOPE_MAX];
     token_scope(pull, scope, sizeof(scope));
     const char *cached =
-        reg_tokens_peek(proxy_account_tokens(pull->opts.proxy, pull->opts.endpoint), scope);
+        reg_tokens_peek(transfer_account_tokens(pull->opts.transfer, pull->opts.endpoint), scope);
     if (cached != NULL)
         pull->account_authorization = dt_strdup(cached);
     /* The caller's header is for upstream's origin; where we have an account, ours is used. */
     dt_free_secret(&pull->caller_authorization);
 }
 
-struct proxy_pull *proxy_pull_start(const struct proxy_pull_opts *opts,
-                                    const struct dt_fetch_ops *ops, void *arg)
+struct transfer_pull *transfer_pull_start(const struct transfer_pull_opts *opts,
+                                          const struct dt_fetch_ops *ops, void *arg)
 {
-    struct proxy_pull *pull = dt_new(struct proxy_pull);
+    struct transfer_pull *pull = dt_new(struct transfer_pull);
     pull->magic = PULL_MAGIC;
     pull->opts = *opts;
     pull->url = dt_asprintf("%s%s", opts->endpoint->url, opts->path);
@@ -243,15 +243,15 @@ struct proxy_pull *proxy_pull_start(const struct proxy_pull_opts *opts,
     return pull;
 }
 
-void proxy_pull_resume(struct proxy_pull *pull)
+void transfer_pull_resume(struct transfer_pull *pull)
 {
     if (pull->fetch != NULL)
         dt_fetch_resume(pull->fetch);
 }
 
-void proxy_pull_cancel(struct proxy_pull **pull_ptr)
+void transfer_pull_cancel(struct transfer_pull **pull_ptr)
 {
-    struct proxy_pull *pull = *pull_ptr;
+    struct transfer_pull *pull = *pull_ptr;
     *pull_ptr = NULL;
     if (pull == NULL)
         return;

@@ -1,5 +1,5 @@
 /*
- * proxy/pull.h - one streaming request to one endpoint: credentials and health book-keeping
+ * transfer/pull.h - one streaming request to one endpoint: credentials and health book-keeping
  * included.
  *
  *   STARTED -> (TOKEN -> STARTED again, once) -> HEAD -> BODY -> DONE      any -> cancelled
@@ -9,15 +9,15 @@
  * request is repeated once with a token of our own account, or an anonymous one where we have no
  * account. All on the calling loop; the endpoint's breaker and health numbers are kept here.
  */
-#ifndef DARTER_PROXY_PULL_H
-#define DARTER_PROXY_PULL_H
+#ifndef DARTER_TRANSFER_PULL_H
+#define DARTER_TRANSFER_PULL_H
 
-#include "proxy/proxy.h"
+#include "transfer/transfer.h"
 
-struct proxy_pull;
+struct transfer_pull;
 
-struct proxy_pull_opts {
-    struct proxy *proxy;
+struct transfer_pull_opts {
+    struct transfer *transfer;
     struct reg_upstream *upstream;
     struct reg_endpoint *endpoint;
     const char *method;        /* "GET" or "HEAD" */
@@ -26,19 +26,19 @@ struct proxy_pull_opts {
     const char *authorization; /* the caller's; NULL = none */
     const char *accept;        /* NULL = none */
     const char *range;         /* "bytes=1-2" or NULL */
-    bool may_use_account; /* see proxy/ask.h: never where the answer decides a caller's rights */
+    bool may_use_account; /* see transfer/ask.h: never where the answer decides a caller's rights */
     uint64_t head_timeout_ms;
     uint64_t stall_timeout_ms;
 };
 
 /* The callbacks of base/fetch.h with the same promises; `on_head` sees the answer that counts. */
-struct proxy_pull *proxy_pull_start(const struct proxy_pull_opts *, const struct dt_fetch_ops *,
-                                    void *arg);
-void proxy_pull_resume(struct proxy_pull *);
-void proxy_pull_cancel(struct proxy_pull **); /* harmless on NULL; legal inside callbacks */
+struct transfer_pull *transfer_pull_start(const struct transfer_pull_opts *,
+                                          const struct dt_fetch_ops *, void *arg);
+void transfer_pull_resume(struct transfer_pull *);
+void transfer_pull_cancel(struct transfer_pull **); /* harmless on NULL; legal inside callbacks */
 
 /* A registry's HTTP status as failure of its endpoint? 429 and 5xx are; other answers are definite.
  */
-bool proxy_status_is_failure(int status);
+bool transfer_status_is_failure(int status);
 
 #endif

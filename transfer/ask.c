@@ -1,5 +1,5 @@
 /*
- * proxy/ask.c - one small question, asked of an upstream's endpoints in order.
+ * transfer/ask.c - one small question, asked of an upstream's endpoints in order.
  *
  *   ASKING endpoint -> (definite answer) -> DONE
  *      |  ^ `-> 401, our account -> TOKEN -> ASKING the same one, once more
@@ -10,7 +10,7 @@
  * wrongly. Lives on one loop; freed when `done` returns.
  */
 #define LOG_COMPONENT "ask"
-#include "proxy/ask.h"
+#include "transfer/ask.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,18 +19,18 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "proxy/account.h"
+#include "transfer/account.h"
 #include "registry-client/error.h"
 
 #define ASK_MAGIC           0x61736b21U
 #define CONNECT_TIMEOUT_MS  5000u
 #define RETRY_AFTER_UNKNOWN UINT64_MAX
 
-struct proxy_ask {
+struct transfer_ask {
     unsigned magic;
     struct dt_loop *loop;
-    struct proxy_ask_opts opts; /* its strings are owned copies */
-    proxy_ask_f done;
+    struct transfer_ask_opts opts; /* its strings are owned copies */
+    transfer_ask_f done;
     void *arg;
     struct dt_timer start; /* the first step and nothing else: never from inside start() */
     uint64_t deadline_ms;
@@ -50,7 +50,7 @@ struct proxy_ask {
     uint64_t retry_after_ms;
 };
 
-static void ask_free(struct proxy_ask *ask)
+static void ask_free(struct transfer_ask *ask)
 {
     /* What the options carry is const to users; here the copies are ours. */
     char *path = (char *)(uintptr_t)ask->opts.path;
@@ -72,9 +72,9 @@ static void ask_free(struct proxy_ask *ask)
 }
 
 /* `fetch` may be NULL: an error, or a 401 of the token service in the endpoint's name. */
-static void ask_answer(struct proxy_ask *ask, int code, int status, struct dt_fetch *fetch)
+static void ask_answer(struct transfer_ask *ask, int code, int status, struct dt_fetch *fetch)
 {
-    struct proxy_ask_answer answer = {
+    struct transfer_ask_answer answer = {
         .status = status,
         .fetch = fetch,
         .body = dt_text_str(&ask->body),
@@ -92,10 +92,10 @@ static void ask_answer(struct proxy_ask *ask, int code, int status, struct dt_fe
     ask_free(ask);
 }
 
-static void ask_next(struct proxy_ask *);
+static void ask_next(struct transfer_ask *);
 
 /* The first failure is the origin's, and the one that people want to read about. */
-static void ask_remember(struct proxy_ask *ask, const struct dt_err *err)
+static void ask_remember(struct transfer_ask *ask, const struct dt_err *err)
 {
     if (ask->err.code == 0)
         ask->err = *err;
@@ -103,7 +103,7 @@ static void ask_remember(struct proxy_ask *ask, const struct dt_err *err)
                  dt_code_name(err->code), DT_LOG_Q(err->msg));
 }
 
-static void ask_failed(struct proxy_ask *ask, const struct dt_err *err, uint64_t retry_after_ms)
+static void ask_failed(struct transfer_ask *ask, const struct dt_err *err, uint64_t retry_after_ms)
 {
     uint64_t now_us = dt_mono_us();
 
@@ -122,23 +122,23 @@ static void ask_failed(struct proxy_ask *ask, const struct dt_err *err, uint64_t
 
 /* ---- our own account ---- */
 
-static bool ask_may_use_account(const struct proxy_ask *ask)
+static bool ask_may_use_account(const struct transfer_ask *ask)
 {
     return ask->opts.may_use_account &&
            (ask->endpoint->has_credentials || ask->opts.upstream->own_credentials);
 }
 
-static char *ask_scope(const struct proxy_ask *ask)
+static char *ask_scope(const struct transfer_ask *ask)
 {
     return ask->opts.repository != NULL ? dt_asprintf("repository:%s:pull", ask->opts.repository)
                                         : NULL;
 }
 
-static void ask_send(struct proxy_ask *);
+static void ask_send(struct transfer_ask *);
 
 static void on_token(void *arg, const char *authorization, const struct dt_err *err)
 {
-    struct proxy_ask *ask = arg;
+    struct transfer_ask *ask = arg;
 
     DT_ASSERT(ask->magic == ASK_MAGIC);
     ask->token = NULL;
@@ -157,7 +157,7 @@ static void on_token(void *arg, const char *authorization, const struct dt_err *
 }
 
 /* A 401 with our account, or without any header yet: true when a token is on its way. */
-static bool ask_gets_token(struct proxy_ask *ask, struct dt_fetch *fetch)
+static bool ask_gets_token(struct transfer_ask *ask, struct dt_fetch *fetch)
 {
     const char *text = dt_fetch_header(fetch, "www-authenticate");
     struct reg_tokens *tokens;
@@ -167,7 +167,7 @@ static bool ask_gets_token(struct proxy_ask *ask, struct dt_fetch *fetch)
     if (!ask_may_use_account(ask) || ask->is_second_try || text == NULL ||
         reg_challenge_parse(&challenge, text, NULL) < 0)
         return false;
-    tokens = proxy_account_tokens(ask->opts.proxy, ask->endpoint);
+    tokens = transfer_account_tokens(ask->opts.transfer, ask->endpoint);
     scope = ask_scope(ask);
     if (ask->account != NULL)
         reg_tokens_forget(tokens, scope);
@@ -182,7 +182,7 @@ static bool ask_gets_token(struct proxy_ask *ask, struct dt_fetch *fetch)
 /* ---- one endpoint's answer ---- */
 
 /* The same server as the one we meant to ask? */
-static bool is_at_home(const struct proxy_ask *ask, const char *effective_url)
+static bool is_at_home(const struct transfer_ask *ask, const char *effective_url)
 {
     char home[300], there[300];
     struct dt_url a, b;
@@ -202,7 +202,7 @@ static bool is_at_home(const struct proxy_ask *ask, const char *effective_url)
 
 static bool on_head(void *arg, const struct dt_fetch_head *head)
 {
-    struct proxy_ask *ask = arg;
+    struct transfer_ask *ask = arg;
 
     DT_ASSERT(ask->magic == ASK_MAGIC);
     ask->status = head->status;
@@ -213,13 +213,13 @@ static bool on_head(void *arg, const struct dt_fetch_head *head)
 
 static bool on_data(void *arg, const void *bytes, size_t len)
 {
-    struct proxy_ask *ask = arg;
+    struct transfer_ask *ask = arg;
     dt_text_add_len(&ask->body, bytes, len); /* bounded by max_body_bytes in the fetch */
     return true;
 }
 
 /* A status that no caller may see as an answer; fills err. */
-static int ask_judge_status(struct proxy_ask *ask, struct dt_err *err)
+static int ask_judge_status(struct transfer_ask *ask, struct dt_err *err)
 {
     int code = reg_status_code(ask->status);
     bool is_ok = ask->status >= 200 && ask->status < 300;
@@ -235,7 +235,7 @@ static int ask_judge_status(struct proxy_ask *ask, struct dt_err *err)
     return 0;
 }
 
-static void ask_refused(struct proxy_ask *ask, const struct dt_err *err, struct dt_fetch *fetch)
+static void ask_refused(struct transfer_ask *ask, const struct dt_err *err, struct dt_fetch *fetch)
 {
     uint64_t retry_after_ms = 0;
 
@@ -251,7 +251,7 @@ static void ask_refused(struct proxy_ask *ask, const struct dt_err *err, struct 
     ask_failed(ask, err, retry_after_ms);
 }
 
-static void ask_judge(struct proxy_ask *ask, struct dt_fetch *fetch)
+static void ask_judge(struct transfer_ask *ask, struct dt_fetch *fetch)
 {
     struct dt_err err = {0};
 
@@ -284,7 +284,7 @@ static void ask_judge(struct proxy_ask *ask, struct dt_fetch *fetch)
 
 static void on_done(void *arg, const struct dt_err *err)
 {
-    struct proxy_ask *ask = arg;
+    struct transfer_ask *ask = arg;
     struct dt_fetch *fetch = ask->fetch;
 
     DT_ASSERT(ask->magic == ASK_MAGIC);
@@ -308,7 +308,7 @@ static const struct dt_fetch_ops fetch_ops = {
 
 /* What this endpoint may take of the time that is left: its share, and while another one stands
  * ready no more than a client's patience has room for. */
-static uint64_t ask_share_ms(const struct proxy_ask *ask, uint64_t left_ms)
+static uint64_t ask_share_ms(const struct transfer_ask *ask, uint64_t left_ms)
 {
     const struct reg_upstream *upstream = ask->opts.upstream;
     uint64_t now_ms = dt_loop_now_ms(ask->loop);
@@ -318,14 +318,14 @@ static uint64_t ask_share_ms(const struct proxy_ask *ask, uint64_t left_ms)
         if (!(ask->tried_mask & 1U << i) &&
             reg_endpoint_breaker(&upstream->endpoints[i], now_ms) == REG_BREAKER_CLOSED)
             n++;
-    uint64_t patience_ms = proxy_options_patience_ms(ask->opts.proxy->options, n > 1);
+    uint64_t patience_ms = transfer_patience_ms(ask->opts.transfer->options, n > 1);
     uint64_t share_ms = left_ms / n;
     if (n > 1 && share_ms > patience_ms)
         share_ms = patience_ms;
     return share_ms > 0 ? share_ms : 1;
 }
 
-static const char *ask_authorization(struct proxy_ask *ask)
+static const char *ask_authorization(struct transfer_ask *ask)
 {
     const char *peeked;
     char *scope;
@@ -334,16 +334,17 @@ static const char *ask_authorization(struct proxy_ask *ask)
         return ask->opts.authorization;
     if (ask->account == NULL) {
         scope = ask_scope(ask);
-        peeked = scope != NULL
-                     ? reg_tokens_peek(proxy_account_tokens(ask->opts.proxy, ask->endpoint), scope)
-                     : NULL;
+        peeked =
+            scope != NULL
+                ? reg_tokens_peek(transfer_account_tokens(ask->opts.transfer, ask->endpoint), scope)
+                : NULL;
         ask->account = dt_strdup(peeked);
         free(scope);
     }
     return ask->account;
 }
 
-static void ask_send(struct proxy_ask *ask)
+static void ask_send(struct transfer_ask *ask)
 {
     uint64_t now_ms = dt_loop_now_ms(ask->loop);
     uint64_t share_ms =
@@ -388,7 +389,7 @@ static void ask_send(struct proxy_ask *ask)
 }
 
 /* Depth: each turn takes one endpoint out, so the recursion through ask_send() is bounded. */
-static void ask_next(struct proxy_ask *ask)
+static void ask_next(struct transfer_ask *ask)
 {
     struct reg_upstream *upstream = ask->opts.upstream;
     uint64_t now_ms = dt_loop_now_ms(ask->loop);
@@ -413,15 +414,16 @@ static void ask_next(struct proxy_ask *ask)
 
 static void on_start(void *arg)
 {
-    struct proxy_ask *ask = arg;
+    struct transfer_ask *ask = arg;
 
     DT_ASSERT(ask->magic == ASK_MAGIC);
     ask_next(ask);
 }
 
-struct proxy_ask *proxy_ask_start(const struct proxy_ask_opts *opts, proxy_ask_f done, void *arg)
+struct transfer_ask *transfer_ask_start(const struct transfer_ask_opts *opts, transfer_ask_f done,
+                                        void *arg)
 {
-    struct proxy_ask *ask = dt_new(struct proxy_ask);
+    struct transfer_ask *ask = dt_new(struct transfer_ask);
 
     ask->magic = ASK_MAGIC;
     ask->loop = dt_loop_current();
@@ -440,7 +442,7 @@ struct proxy_ask *proxy_ask_start(const struct proxy_ask_opts *opts, proxy_ask_f
     return ask;
 }
 
-void proxy_ask_cancel(struct proxy_ask **ask)
+void transfer_ask_cancel(struct transfer_ask **ask)
 {
     if (*ask != NULL) {
         DT_ASSERT((*ask)->magic == ASK_MAGIC);
