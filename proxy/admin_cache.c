@@ -13,6 +13,7 @@
 #include "base/http.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "base/units.h"
 
 /* ---- usage ---- */
@@ -74,6 +75,24 @@ static json_t *json_of_entry(const struct cache_entry *entry)
     return json;
 }
 
+/* Nothing found below a name that is no upstream of ours is a slip of the pen, not an empty list.
+ * What an upstream left behind that was taken out of the options is still listed. */
+static int check_upstream(const struct admin_page *page, const struct proxy *proxy, size_t n,
+                          struct dt_err *err)
+{
+    const char *name = page->filter.upstream;
+    struct dt_text names = {0};
+    if (n > 0 || page->limit == 0 || page->has_after || name == NULL ||
+        reg_upstream_find(proxy->upstreams, proxy->n_upstreams, name) != NULL)
+        return 0;
+    for (size_t i = 0; i < proxy->n_upstreams; i++)
+        dt_text_addf(&names, "%s%s", i > 0 ? ", " : "", proxy->upstreams[i].name);
+    (void)dt_err_set(err, DT_EINVAL, "unknown upstream \"%.60s\", there is: %.150s", name,
+                     dt_text_str(&names));
+    dt_text_fini(&names);
+    return -DT_EINVAL;
+}
+
 void admin_get_cache(struct admin_call *call)
 {
     struct admin_page page;
@@ -83,7 +102,9 @@ void admin_get_cache(struct admin_call *call)
     struct dt_err err = {0};
     if (admin_page_parse(&page, call->query, &err) < 0 ||
         (page.limit > 0 && cache_list(&entries, &n, call->proxy->transfer.cache, &page.filter,
-                                      page.has_after ? &page.after : NULL, page.limit, &err) < 0)) {
+                                      page.has_after ? &page.after : NULL, page.limit, &err) < 0) ||
+        check_upstream(&page, call->proxy, n, &err) < 0) {
+        free(entries);
         admin_answer_err(call, &err);
         return;
     }

@@ -65,6 +65,7 @@ struct cli_flag {
     size_t offset;        /* of const char * or bool in struct cli */
     const char *command;  /* which command takes it; NULL = all */
     const char *help;
+    int (*check)(const char *value, struct dt_err *); /* NULL = any value will do */
 };
 extern const struct cli_flag cli_flags[]; /* ended by name == NULL */
 

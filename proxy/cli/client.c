@@ -65,6 +65,8 @@ void cli_fini(struct cli *cli)
 static enum dt_code code_of_status(int status)
 {
     switch (status) {
+    case 400:
+        return DT_EINVAL; /* what was typed makes no sense to the daemon either */
     case 401:
         return DT_EUNAUTHORIZED;
     case 403:
@@ -74,7 +76,7 @@ static enum dt_code code_of_status(int status)
     case 409:
         return DT_ECONFLICT;
     default:
-        return status >= 400 && status < 500 ? DT_EINVAL : DT_EPROTO;
+        return DT_EPROTO;
     }
 }
 
@@ -215,6 +217,8 @@ int cli_report(const struct dt_err *err)
     (void)fprintf(stderr, "darter: %s\n", safe);
     free(safe);
     switch (err->code) {
+    case DT_EINVAL:
+        return CLI_USAGE;
     case DT_ENOTFOUND:
         return CLI_NOT_FOUND;
     case DT_EUNAVAILABLE:

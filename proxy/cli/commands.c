@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/units.h"
 #include "base/version.h"
 #include "proxy/cli/cli.h"
 
@@ -28,27 +29,45 @@ const struct cli_command cli_commands[] = {
      "Show downloads that run now: on a terminal live until Ctrl-C, into a pipe once.", cli_tasks},
     {.name = NULL},
 };
+/* clang-format on */
 
+/* ---- values that make no sense are refused here, before anybody is asked ---- */
+
+static int check_state(const char *value, struct dt_err *err)
+{
+    if (strcmp(value, "sealed") == 0 || strcmp(value, "partial") == 0 || strcmp(value, "any") == 0)
+        return 0;
+    return dt_err_set(err, DT_EINVAL, "'%.60s' is not sealed, partial or any", value);
+}
+
+static int check_size(const char *value, struct dt_err *err)
+{
+    uint64_t bytes;
+    return dt_size_parse(&bytes, value, err);
+}
+
+/* clang-format off */
 #define AT(field) offsetof(struct cli, field)
 const struct cli_flag cli_flags[] = {
     {"admin", "IP:PORT|unix:PATH", AT(admin), NULL,
-     "Where the daemon's admin API is. Else $" CLI_ADMIN_ENV ", else " CLI_ADMIN_DEFAULT "."},
+     "Where the daemon's admin API is. Else $" CLI_ADMIN_ENV ", else " CLI_ADMIN_DEFAULT ".", NULL},
     {"token-file", "FILE", AT(token_file), NULL,
-     "The first line of this file is the admin API's token."},
-    {"json", NULL, AT(is_json), NULL, "Print the daemon's JSON document instead of a table."},
-    {"state", "sealed|partial", AT(state), "cache ls", "Only blobs that are whole, or only parts."},
-    {"pinned", NULL, AT(is_pinned_only), "cache ls", "Only what is pinned."},
-    {"upstream", "NAME", AT(upstream), "cache ls", "Only what belongs to this upstream."},
+     "The first line of this file is the admin API's token.", NULL},
+    {"json", NULL, AT(is_json), NULL, "Print the daemon's JSON document instead of a table.", NULL},
+    {"state", "sealed|partial|any", AT(state), "cache ls", "Only blobs that are whole, or only parts; any = both.",
+     check_state},
+    {"pinned", NULL, AT(is_pinned_only), "cache ls", "Only what is pinned.", NULL},
+    {"upstream", "NAME", AT(upstream), "cache ls", "Only what belongs to this upstream.", NULL},
     {"repository", "NAME", AT(repository), "cache ls",
-     "Only what belongs to this repository of --upstream."},
+     "Only what belongs to this repository of --upstream.", NULL},
     {"rate", "SIZE", AT(rate), "cache scrub",
-     "Read so many bytes per second instead of what the daemon's scrub-rate says."},
-    {"stop", NULL, AT(is_stop), "cache scrub", "Stop a running scrub."},
-    {"status", NULL, AT(is_status), "cache scrub", "Only say how the last scrub went."},
-    {"once", NULL, AT(is_once), "tasks", "Print once, also on a terminal."},
-    {"help", NULL, AT(is_help), NULL, "Print this help."},
-    {"version", NULL, AT(is_version), NULL, "Print the version."},
-    {"print-man", NULL, AT(is_man), NULL, "Print the manual page (mdoc)."},
+     "Read so many bytes per second instead of what the daemon's scrub-rate says.", check_size},
+    {"stop", NULL, AT(is_stop), "cache scrub", "Stop a running scrub.", NULL},
+    {"status", NULL, AT(is_status), "cache scrub", "Only say how the last scrub went.", NULL},
+    {"once", NULL, AT(is_once), "tasks", "Print once, also on a terminal.", NULL},
+    {"help", NULL, AT(is_help), NULL, "Print this help.", NULL},
+    {"version", NULL, AT(is_version), NULL, "Print the version.", NULL},
+    {"print-man", NULL, AT(is_man), NULL, "Print the manual page (mdoc).", NULL},
     {.name = NULL},
 };
 /* clang-format on */
@@ -94,6 +113,9 @@ static int take_flag(struct cli *cli, const struct cli_flag **used, int argc, ch
     if (value == NULL)
         return dt_err_set(err, DT_EINVAL, "--%s needs a value: --%s=%s", flag->name, flag->name,
                           flag->argument);
+    struct dt_err why = {0};
+    if (flag->check != NULL && flag->check(value, &why) < 0)
+        return dt_err_set(err, DT_EINVAL, "--%s: %.200s", flag->name, why.msg);
     *(const char **)(void *)((char *)cli + flag->offset) = value;
     return 0;
 }

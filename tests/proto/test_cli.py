@@ -62,7 +62,8 @@ def test_a_list_is_filtered(cli, digest):
                           REPO, "--state", "sealed").stdout)
     assert digest in {blob["digest"] for blob in ours}
     assert json.loads(cli("cache", "ls", "--json", "--pinned").stdout) == []
-    others = json.loads(cli("cache", "ls", "--json", "--upstream", "other.test").stdout)
+    others = json.loads(cli("cache", "ls", "--json", "--upstream", "test.local", "--repository",
+                            "library/other").stdout)
     assert others == []
 
 
@@ -105,7 +106,6 @@ def test_a_scrub_is_started_and_followed(cli, digest):
 
     wait_until(finished, "the end of the scrub")
     assert cli("cache", "scrub", "--stop").returncode == 0
-    assert cli("cache", "scrub", "--rate", "fast").returncode == 1
 
 
 def test_endpoints_are_shown(cli, origin):
@@ -186,6 +186,31 @@ def test_a_unix_socket_and_a_token_are_used(run_darter, origin, tmp_path):
 def test_nobody_there_is_exit_status_4(tmp_path):
     result = run("--admin", f"unix:{tmp_path}/none.sock", "tasks")
     assert result.returncode == 4 and "none.sock" in result.stderr, result
+
+
+def test_an_upstream_that_does_not_exist_is_named(cli, digest):
+    result = cli("cache", "ls", "--upstream", "test.lokal")
+    assert result.returncode == 2, result
+    assert "unknown upstream" in result.stderr and "test.local" in result.stderr, result
+
+
+def test_what_an_upstream_of_before_left_is_still_listed(run_darter, origin, image, tmp_path):
+    darter = run_darter({"old.test": [origin.url]}, folder=str(tmp_path))
+    darter.pull(REPO, "latest", image)
+    wait_until(lambda: image.layers[0] in darter.ask_admin("/v1/cache?state=sealed").body.decode(),
+               "the entry")
+    darter.stop()
+    darter.upstreams = {"new.test": [origin.url]}
+    darter.start()
+    result = run("--admin", admin_of(darter), "cache", "ls", "--upstream", "old.test")
+    assert result.returncode == 0 and image.layers[0].split(":")[1][:12] in result.stdout, result
+
+
+def test_a_value_that_makes_no_sense_is_exit_status_2(cli):
+    for words in (["cache", "ls", "--state", "foo"], ["cache", "scrub", "--rate", "fast"],
+                  ["cache", "show", "no-digest"]):
+        result = cli(*words)
+        assert result.returncode == 2 and result.stderr.startswith("darter: "), result
 
 
 def test_a_wrong_command_line_is_exit_status_2():

@@ -92,6 +92,8 @@ static void command__nonsense_is_refused_with_its_word(void **state)
         {"darter tasks --admin", "--admin"},
         {"darter tasks --json=1", "no value"},
         {"darter tasks --rate 5MiB", "cache scrub"},
+        {"darter cache ls --state foo", "--state: 'foo'"},
+        {"darter cache scrub --rate fast", "--rate: "},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct cli cli;
@@ -130,7 +132,7 @@ static void exit_code__follows_the_error(void **state)
     } rows[] = {
         {DT_ENOTFOUND, CLI_NOT_FOUND},    {DT_EUNAVAILABLE, CLI_NO_CONNECTION},
         {DT_ETIMEOUT, CLI_NO_CONNECTION}, {DT_ECONFLICT, CLI_FAILED},
-        {DT_EUNAUTHORIZED, CLI_FAILED},
+        {DT_EUNAUTHORIZED, CLI_FAILED},   {DT_EINVAL, CLI_USAGE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct dt_err err;
