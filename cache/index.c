@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "cache/record_priv.h"
 #include "base/mem.h"
@@ -24,6 +25,7 @@
 #define INDEX_READERS_MAX     512
 #define INDEX_IDLE_MAX        64 /* read transactions kept for the next look-up */
 #define INDEX_FORMAT          1
+#define INDEX_ROOM_BYTES      (1 * MIB) /* less is a full disk: a commit writes some dozen pages */
 
 struct index {
     MDB_env *env;
@@ -43,9 +45,21 @@ static const char *const db_names[INDEX_DB_COUNT] = {
 #undef X
 };
 
+/* Has the file system of the index no room for another commit? */
+static bool disk_is_full(const struct index *index)
+{
+    int fd = -1;
+    struct statvfs fs;
+    return index != NULL && mdb_env_get_fd(index->env, &fd) == 0 && fstatvfs(fd, &fs) == 0 &&
+           (uint64_t)fs.f_bavail * fs.f_frsize < INDEX_ROOM_BYTES;
+}
+
 /* Every result of LMDB becomes one of ours here, and damage is remembered. */
 static int index_result(struct index *index, int rc, const char *what, struct dt_err *err)
 {
+    /* A write of several pages of which the first still fitted is EIO in LMDB's words. */
+    if (rc == EIO && disk_is_full(index))
+        rc = ENOSPC;
     switch (rc) {
     case MDB_SUCCESS:
         return 0;
@@ -65,8 +79,10 @@ static int index_result(struct index *index, int rc, const char *what, struct dt
             atomic_store(&index->is_broken, true);
         return dt_err_set(err, DT_EIO, "index %s: %s; a restart rebuilds the index", what,
                           mdb_strerror(rc));
-    case EIO: /* LMDB's word for a write that was cut short */
-        return dt_err_set(err, DT_EIO, "index %s: %s; is the disk full?", what, mdb_strerror(rc));
+    case EIO: /* also LMDB's word for a write that was cut short */
+        return dt_err_set(err, DT_EIO,
+                          "index %s: %s; look for the disk's errors in the kernel's log", what,
+                          mdb_strerror(rc));
     default:
         return dt_err_set(err, DT_EIO, "index %s: %s", what, mdb_strerror(rc));
     }

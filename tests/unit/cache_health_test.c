@@ -283,6 +283,17 @@ static void cache__on_a_full_disk_reads_on_and_recovers(void **state)
     kit_blob_free(&blob);
 }
 
+static int put_tag(unsigned i)
+{
+    struct kit_latch done;
+    struct cache_tag tag = {.size = i, .digest.algo = DT_SHA256};
+    char name[32];
+    assert_true(dt_text_print(name, sizeof(name), "tag%u", i));
+    memset(tag.media_type, 'x', sizeof(tag.media_type) - 1);
+    cache_tag_put(kit.cache, "docker.io", "r", name, &tag, kit_completion(&kit, &done));
+    return kit_latch_wait(&done);
+}
+
 /* Others take the disk between our look at its free space and our writing. */
 static void cache__whose_index_cannot_grow_says_so_and_recovers(void **state)
 {
@@ -290,18 +301,11 @@ static void cache__whose_index_cannot_grow_says_so_and_recovers(void **state)
     if (!mount_small("size=8m"))
         skip();
     struct cache_usage usage;
-    struct kit_latch done;
     kit_open(&kit);
     fill_disk("others");
     int code = 0;
-    for (unsigned i = 0; i < 200 && code == 0; i++) {
-        struct cache_tag tag = {.size = i, .digest.algo = DT_SHA256};
-        char name[32];
-        assert_true(dt_text_print(name, sizeof(name), "tag%u", i));
-        memset(tag.media_type, 'x', sizeof(tag.media_type) - 1);
-        cache_tag_put(kit.cache, "docker.io", "r", name, &tag, kit_completion(&kit, &done));
-        code = kit_latch_wait(&done);
-    }
+    for (unsigned i = 0; i < 200 && code == 0; i++)
+        code = put_tag(i);
     assert_int_equal(code, DT_ENOSPACE);
     cache_usage(&usage, kit.cache);
     assert_true(usage.is_usable && usage.is_full);
@@ -312,6 +316,51 @@ static void cache__whose_index_cannot_grow_says_so_and_recovers(void **state)
     assert_int_equal(kit_check(&kit, &blob), 0);
     unmount_small();
     kit_blob_free(&blob);
+}
+
+static void give_back_a_page(const char *name)
+{
+    char *path = dt_asprintf("%s/%s", kit.dir, name);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(truncate(path, st.st_size - 4096), 0);
+    free(path);
+}
+
+/* LMDB writes pages in one go: where only the first of them fits, it says EIO, not ENOSPC. */
+static void object__not_removed_from_a_full_disk_is_told_with_what_to_do(void **state)
+{
+    (void)state;
+    if (!mount_small("size=8m"))
+        skip();
+    struct kit_latch done;
+    struct dt_digest digests[40];
+    char bytes[3000];
+    kit_open(&kit);
+    for (unsigned i = 0; i < 40; i++) {
+        memset(bytes, (int)i, sizeof(bytes));
+        dt_digest_of(&digests[i], DT_SHA256, bytes, sizeof(bytes));
+        assert_int_equal(cache_object_put(kit.cache, &digests[i], "x", bytes, sizeof(bytes),
+                                          kit_completion(&kit, &done), NULL),
+                         0);
+        assert_int_equal(kit_latch_wait(&done), 0);
+    }
+    fill_disk("others");
+    for (unsigned i = 0; put_tag(i) == 0; i++)
+        assert_true(i < 200);
+    unsigned n_refused = 0;
+    for (unsigned i = 0; i < 40; i++) {
+        give_back_a_page("others");
+        cache_remove(kit.cache, &digests[i], kit_completion(&kit, &done));
+        if (kit_latch_wait(&done) == 0)
+            continue;
+        n_refused++;
+        assert_int_equal(done.err.code, DT_ENOSPACE);
+        assert_non_null(strstr(done.err.msg, "free some disk space"));
+    }
+    assert_true(n_refused > 0);
+    remove_file("others");
+    unmount_small();
 }
 
 static void cache__opened_on_a_full_disk_is_unusable_with_a_reason(void **state)
@@ -337,6 +386,7 @@ int main(void)
         T(scrub__keeps_to_its_rate_and_can_be_stopped),
         T(cache__on_a_full_disk_reads_on_and_recovers),
         T(cache__whose_index_cannot_grow_says_so_and_recovers),
+        T(object__not_removed_from_a_full_disk_is_told_with_what_to_do),
         T(cache__opened_on_a_full_disk_is_unusable_with_a_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
