@@ -109,14 +109,14 @@ void cache_blob_unref(struct cache *cache, struct cache_blob **blob_in)
     dt_pool_submit(cache->pool, &goodbye->job);
 }
 
-uint64_t cache_blob_available_locked(const struct cache_blob *blob, uint64_t off)
+uint64_t cache_blob_available_locked(const struct cache_blob *blob, uint64_t off, bool by_piece)
 {
     if (off >= blob->size)
         return 0;
     if (atomic_load(&blob->is_verified))
         return blob->size - off;
     uint64_t len = cache_pieces_available(&blob->landed, off);
-    return len == blob->size - off ? len - 1 : len;
+    return !by_piece && len == blob->size - off ? len - 1 : len;
 }
 
 void cache_blob_landed(struct cache *cache, struct cache_blob *blob, uint64_t off, uint64_t len)

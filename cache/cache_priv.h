@@ -77,7 +77,9 @@ void cache_blob_landed(struct cache *, struct cache_blob *, uint64_t off, uint64
 void cache_blob_verified(struct cache *, struct cache_blob *);
 void cache_blob_fail(struct cache *, struct cache_blob *, const struct dt_err *);
 /* Bytes readable from `off`: never the last one before the digest was verified. */
-uint64_t cache_blob_available_locked(const struct cache_blob *, uint64_t off);
+/* `by_piece`: the last byte as well, although the whole is not verified (cache_reader_by_piece()).
+ */
+uint64_t cache_blob_available_locked(const struct cache_blob *, uint64_t off, bool by_piece);
 
 /* reader.c: hooks of the waiters' list */
 void cache_reader_wake_locked(struct cache_blob *);

@@ -21,6 +21,7 @@ struct cache_reader {
     unsigned magic;
     struct cache *cache;     /* borrowed */
     struct cache_blob *blob; /* a reference */
+    bool is_by_piece;        /* set before the first wait */
 
     /* The wait; under cache->lock. */
     bool is_waiting; /* in blob->waiters */
@@ -173,6 +174,12 @@ bool cache_reader_is_sealed(const struct cache_reader *reader)
     return atomic_load(&reader->blob->is_verified);
 }
 
+void cache_reader_by_piece(struct cache_reader *reader)
+{
+    DT_ASSERT(reader->magic == READER_MAGIC && !reader->is_waiting && !reader->is_posted);
+    reader->is_by_piece = true;
+}
+
 int cache_reader_fd(const struct cache_reader *reader)
 {
     return atomic_load(&reader->blob->fd);
@@ -190,7 +197,7 @@ int64_t cache_reader_available(struct cache_reader *reader, uint64_t off, struct
     if (blob->err.code != 0)
         failed = blob->err;
     else
-        len = cache_blob_available_locked(blob, off);
+        len = cache_blob_available_locked(blob, off, reader->is_by_piece);
     pthread_mutex_unlock(&reader->cache->lock);
     if (failed.code == 0)
         return (int64_t)len;
@@ -249,7 +256,7 @@ static bool is_worth_waking(const struct cache_reader *reader)
 {
     const struct cache_blob *blob = reader->blob;
     return blob->err.code != 0 || atomic_load(&blob->is_verified) ||
-           cache_blob_available_locked(blob, reader->wait_off) > 0;
+           cache_blob_available_locked(blob, reader->wait_off, reader->is_by_piece) > 0;
 }
 
 void cache_reader_wake_locked(struct cache_blob *blob)

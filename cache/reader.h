@@ -5,7 +5,8 @@
  *
  * A reader keeps its blob from being evicted. It belongs to one loop (or one thread); the blob's
  * writer may live elsewhere. The last byte of a blob is never readable before the whole digest was
- * verified here: so nobody can complete a blob that is not what it says.
+ * verified here: so nobody can complete a blob that is not what it says. The exception is a reader
+ * of pieces (cache_reader_by_piece()), who has other proofs.
  */
 #ifndef DARTER_CACHE_READER_H
 #define DARTER_CACHE_READER_H
@@ -24,6 +25,10 @@ void cache_reader_close(struct cache_reader **);
 
 uint64_t cache_reader_size(const struct cache_reader *);
 bool cache_reader_is_sealed(const struct cache_reader *);
+/* From now on this reader sees every byte that is in the file, the last one too although the whole
+ * is not verified yet: for those who read single pieces, check each by a sum of its own and never
+ * complete a blob with them. Before the first wait. */
+void cache_reader_by_piece(struct cache_reader *);
 /* Borrowed; stays valid until close. -1 while nothing is readable yet. */
 int cache_reader_fd(const struct cache_reader *);
 

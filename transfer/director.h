@@ -1,0 +1,77 @@
+/*
+ * transfer/director.h - whoever has a say in where a task's bytes come from.
+ *
+ *   task:  begin -> (know_size?, wish*, step*, changed*, fetched*) -> end
+ *
+ * A node's director speaks with a supernode about the task and starts the fetches of pieces it was
+ * told to; a supernode's own director watches its fill land and says which pieces it need not fetch
+ * because nodes hold them. Without a director a task asks its registries, as always; with one they
+ * are asked when the director says so: falling back is one answer that changes, not a second path.
+ *
+ * All calls both ways on the task's home loop. Nothing here may end a task from inside a call of
+ * the director: say task_step_soon().
+ */
+#ifndef DARTER_TRANSFER_DIRECTOR_H
+#define DARTER_TRANSFER_DIRECTOR_H
+
+#include "cache/pieces.h"
+#include "transfer/task.h"
+
+struct task;
+
+struct transfer_director_ops {
+    /* A task begins. Returns the director's object for it, or NULL: this one goes without. */
+    void *(*begin)(void *director, struct task *, const struct task_wish *);
+    /* One more client, perhaps with another way or another first byte. */
+    void (*wish)(void *object, const struct task_wish *);
+    /* The size is known and the writer open (from a source, from the director, or from an earlier
+     * run: some pieces may be here already). */
+    void (*opened)(void *object);
+    /* May registries be asked for bytes now? Called at every step. */
+    bool (*may_ask_registries)(void *object);
+    /* Must this piece come from a registry? NULL = all that are missing. */
+    bool (*wants_from_registry)(void *object, uint32_t piece);
+    /* A step of the task: start fetches that were ordered (task_fetch_piece()). May be NULL. */
+    void (*step)(void *object);
+    /* More bytes are in the file. May be NULL. */
+    void (*landed)(void *object);
+    /* A fetch ordered with task_fetch_piece() ended; code 0: the piece is given to the writer. The
+     * source's last call: it is freed afterwards. */
+    void (*fetched)(void *object, struct source *, uint32_t piece, const struct dt_err *err);
+    /* The task is over (DONE, FAILED, streamed past the cache); `object` is the director's again.
+     */
+    void (*end)(void *object, enum task_state, const struct dt_err *err);
+};
+struct transfer_director {
+    const struct transfer_director_ops *ops;
+    void *arg; /* first argument of begin() */
+};
+
+/* ---- what a director may do with its task ---- */
+
+const struct dt_digest *task_digest(const struct task *);
+struct dt_loop *task_loop(const struct task *);
+/* NULL while the size is unknown, while verifying, and when the cache cannot take the blob. What is
+ * here, bytes on their way to the file included. Borrowed. */
+const struct cache_pieces *task_pieces(const struct task *);
+/* What was announced of the blob's size: UINT64_MAX = nothing. */
+uint64_t task_size(const struct task *);
+/* The first byte that a local reader waits for and that is not here; UINT64_MAX = none. */
+uint64_t task_wanted(const struct task *);
+/* The size, from who knows it: opens the writer (then opened() comes from inside). Ignored when it
+ * is open already with the same size. Errors: DT_EPROTO (contradicts what is known), or why the
+ * cache cannot take it (the task then streams past the cache). */
+int task_know_size(struct task *, uint64_t size, struct dt_err *err);
+/* Takes `source` over (consumed, *source = NULL) and fetches exactly this piece from it. Returns
+ * false when the piece is here or being fetched from a registry, the writer is not open, or no
+ * stream is free; then the source stays the caller's. */
+bool task_fetch_piece(struct task *, struct source **source, uint32_t piece);
+/* Ends the fetch of this source for this piece, if it is still running; no fetched() follows. */
+void task_drop_fetch(struct task *, const struct source *, uint32_t piece);
+unsigned task_fetches(const struct task *); /* running now, ordered by the director */
+/* Registries were asked while the director was silent: lets each such stream end with the piece it
+ * is in, and begins no other. True when none is running any more. */
+bool task_leave_registries(struct task *);
+void task_step_soon(struct task *);
+
+#endif
