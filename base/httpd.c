@@ -205,6 +205,8 @@ int dt_httpd_start(struct dt_httpd **out, struct dt_loops *loops, const struct d
     set_default_size(&server->opts.max_body_bytes, 64 * KIB);
     if (server->opts.max_connections == 0)
         server->opts.max_connections = 4096;
+    server->is_tls = opts->tls != NULL;
+    server->opts.tls = NULL; /* the shares have it */
     server->loops = loops;
     server->listen_fd = listen_fd;
     server->port = (uint16_t)bound_port(listen_fd);
@@ -221,10 +223,37 @@ int dt_httpd_start(struct dt_httpd **out, struct dt_loops *loops, const struct d
     for (unsigned i = 0; i < dt_loops_count(loops); i++) {
         server->share[i].server = server;
         server->share[i].loop = dt_loops_at(loops, i);
+        server->share[i].tls = opts->tls != NULL ? dt_tls_ref(opts->tls) : NULL;
         dt_loop_post(server->share[i].loop, httpd_share_open, &server->share[i]);
     }
     *out = server;
     return 0;
+}
+
+/* A new certificate on its way to one loop. */
+struct tls_change {
+    struct httpd_share *share;
+    struct dt_tls *tls; /* a reference */
+};
+
+static void on_tls_change(void *arg)
+{
+    struct tls_change *change = arg;
+
+    httpd_share_set_tls(change->share, &change->tls);
+    free(change);
+}
+
+void dt_httpd_set_tls(struct dt_httpd *server, struct dt_tls *tls)
+{
+    DT_ASSERT(server->is_tls);
+    for (unsigned i = 0; i < dt_loops_count(server->loops); i++) {
+        struct tls_change *change = dt_new(struct tls_change);
+
+        change->share = &server->share[i];
+        change->tls = dt_tls_ref(tls);
+        dt_loop_post(change->share->loop, on_tls_change, change);
+    }
 }
 
 uint16_t dt_httpd_port(const struct dt_httpd *server)

@@ -34,7 +34,7 @@ typedef void (*dt_http_handler_f)(void *arg, struct dt_http_req *req);
 struct dt_httpd_opts {
     const char *name;    /* for log lines: "mirror", "admin"; borrowed, static */
     struct dt_addr addr; /* where to listen */
-    struct dt_tls *tls;  /* NULL = plain; borrowed until stop */
+    struct dt_tls *tls;  /* NULL = plain; the server takes references of its own */
     dt_http_handler_f handler;
     void *arg;
     struct dt_pool *pool;     /* for cold reads; borrowed */
@@ -49,6 +49,9 @@ struct dt_httpd_opts {
 /* Opens one listening socket shared by all loops. Errors: DT_EIO (with the address), DT_EINVAL. */
 int dt_httpd_start(struct dt_httpd **out, struct dt_loops *, const struct dt_httpd_opts *,
                    struct dt_err *err);
+/* Connections from now on are made with this one (a renewed certificate); those that are there go
+ * on with theirs. Only for a server that was started with one. Any thread, before drain. */
+void dt_httpd_set_tls(struct dt_httpd *, struct dt_tls *);
 /* The port in use (of interest when 0 was asked for). */
 uint16_t dt_httpd_port(const struct dt_httpd *);
 unsigned dt_httpd_connections(const struct dt_httpd *);

@@ -199,8 +199,8 @@ void httpd_share_open(void *arg)
     h2o_context_init(&share->ctx, dt_loop_h2o(share->loop), &server->config);
     share->accept_ctx.ctx = &share->ctx;
     share->accept_ctx.hosts = server->config.hosts;
-    share->accept_ctx.ssl_ctx = server->opts.tls != NULL ? dt_tls_ctx(server->opts.tls) : NULL;
-    if (server->opts.tls != NULL)
+    share->accept_ctx.ssl_ctx = share->tls != NULL ? dt_tls_ctx(share->tls) : NULL;
+    if (share->tls != NULL)
         share->tls_buf = dt_calloc(1, HTTPD_TLS_CHUNK);
     h2o_linklist_init_anchor(&share->conns);
     dt_timer_init(&share->resume, share->loop, accept_resume, share);
@@ -209,6 +209,15 @@ void httpd_share_open(void *arg)
     share->listener->data = share;
     h2o_socket_read_start(share->listener, on_listener_readable);
     share->is_open = true;
+}
+
+void httpd_share_set_tls(struct httpd_share *share, struct dt_tls **tls)
+{
+    dt_loop_assert_mine(share->loop);
+    dt_tls_free(&share->tls);
+    share->tls = *tls;
+    *tls = NULL;
+    share->accept_ctx.ssl_ctx = dt_tls_ctx(share->tls);
 }
 
 static void for_each_conn(struct httpd_share *share, void (*fn)(struct httpd_conn *))
@@ -269,6 +278,7 @@ void httpd_share_cut(void *arg)
 void httpd_share_free(struct httpd_share *share)
 {
     dt_loop_assert_mine(share->loop);
+    dt_tls_free(&share->tls);
     if (!share->is_open)
         return; /* the loops never ran */
     DT_ASSERT(share->listener == NULL && h2o_linklist_is_empty(&share->conns));

@@ -66,6 +66,7 @@ struct httpd_share {
     int listen_fd; /* its copy; the listener's once that is open */
     h2o_context_t ctx;
     h2o_accept_ctx_t accept_ctx;
+    struct dt_tls *tls;     /* a reference, or NULL; what accept_ctx.ssl_ctx belongs to */
     h2o_socket_t *listener; /* owned; NULL once draining */
     struct dt_timer resume; /* armed while accepting is paused */
     h2o_linklist_t conns;
@@ -81,7 +82,8 @@ struct dt_httpd {
     h2o_globalconf_t config;
     struct httpd_share *share; /* owned array, one per loop */
     int listen_fd;             /* owned; closed with the last share's copy */
-    unsigned n_listening;      /* shares that accept; under `lock` */
+    bool is_tls;
+    unsigned n_listening; /* shares that accept; under `lock` */
     uint16_t port;
     _Atomic unsigned n_connections;
     pthread_mutex_t lock;
@@ -105,7 +107,9 @@ struct httpd_conn {
     char peer[64];
 };
 
-void httpd_share_open(void *share);  /* message */
+void httpd_share_open(void *share); /* message */
+/* Takes over the reference. */
+void httpd_share_set_tls(struct httpd_share *, struct dt_tls **);
 void httpd_share_drain(void *share); /* message */
 void httpd_share_cut(void *share);   /* message */
 void httpd_share_free(struct httpd_share *);

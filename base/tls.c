@@ -7,6 +7,8 @@
  */
 #include "base/tls.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -17,7 +19,8 @@
 #include "base/text.h"
 
 struct dt_tls {
-    SSL_CTX *ctx; /* owned */
+    SSL_CTX *ctx; /* owned; each connection holds a reference of its own */
+    _Atomic unsigned n_refs;
 };
 
 static int fail(struct dt_err *err, const char *what, const char *file)
@@ -89,6 +92,7 @@ int dt_tls_server_new(struct dt_tls **out, const char *cert_file, const char *ke
     }
     *out = dt_new(struct dt_tls);
     (*out)->ctx = ctx;
+    atomic_store(&(*out)->n_refs, 1);
     ctx = NULL;
     rc = 0;
 out:
@@ -96,12 +100,21 @@ out:
     return rc;
 }
 
+struct dt_tls *dt_tls_ref(struct dt_tls *tls)
+{
+    (void)atomic_fetch_add(&tls->n_refs, 1);
+    return tls;
+}
+
 void dt_tls_free(struct dt_tls **tls)
 {
-    if (*tls == NULL)
+    struct dt_tls *gone = *tls;
+
+    *tls = NULL;
+    if (gone == NULL || atomic_fetch_sub(&gone->n_refs, 1) != 1)
         return;
-    SSL_CTX_free((*tls)->ctx);
-    dt_free(tls);
+    SSL_CTX_free(gone->ctx);
+    free(gone);
 }
 
 void *dt_tls_ctx(struct dt_tls *tls)

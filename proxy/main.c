@@ -37,7 +37,6 @@
 struct daemon {
     struct proxy_options options;
     struct proxy proxy;
-    struct dt_tls *tls;
     struct dt_httpd *mirror;
     struct proxy_admin *admin;
     bool is_running; /* the loops */
@@ -141,11 +140,10 @@ static int open_listeners(struct daemon *daemon, struct dt_err *err)
     };
     int rc = dt_addr_parse(&opts.addr, options->listen, err);
     if (rc == 0 && options->tls_cert != NULL)
-        rc = dt_tls_server_new(&daemon->tls, options->tls_cert, options->tls_key, err);
-    if (rc < 0)
-        return rc;
-    opts.tls = daemon->tls;
-    rc = dt_httpd_start(&daemon->mirror, daemon->proxy.transfer.loops, &opts, err);
+        rc = dt_tls_server_new(&opts.tls, options->tls_cert, options->tls_key, err);
+    if (rc == 0)
+        rc = dt_httpd_start(&daemon->mirror, daemon->proxy.transfer.loops, &opts, err);
+    dt_tls_free(&opts.tls); /* the server has its own references */
     if (rc == 0)
         rc = proxy_admin_start(&daemon->admin, &daemon->proxy, err);
     return rc;
@@ -231,7 +229,6 @@ static void stop(struct daemon *daemon)
         dt_loops_stop(proxy->transfer.loops);
     proxy_admin_free(&daemon->admin);
     dt_httpd_free(&daemon->mirror);
-    dt_tls_free(&daemon->tls);
     transfer_tasks_free(&proxy->transfer);
     proxy_pings_free(proxy);
     proxy_repositories_free(proxy);
@@ -253,7 +250,11 @@ static int serve(struct daemon *daemon, const sigset_t *signals, int argc, char 
                                    .tv_nsec = (long)(wait_ms % 1000) * 1000000};
         int number = sigtimedwait(signals, NULL, &timeout);
         if (number == SIGHUP)
-            proxy_upkeep_reload(&daemon->options, &daemon->proxy, daemon->admin, argc, argv);
+            proxy_upkeep_reload(&daemon->options,
+                                &(struct proxy_parts){.proxy = &daemon->proxy,
+                                                      .admin = daemon->admin,
+                                                      .mirror = daemon->mirror},
+                                argc, argv);
         else if (number > 0)
             return number;
     }

@@ -44,8 +44,8 @@ static const struct dt_option options_table[] = {
      "Where other nodes will fetch pieces. Checked, and not opened: this version has no peers.",
      false, false},
     {"tls-cert", DT_OPT_STRING, AT(tls_cert), NULL, "FILE",
-     "Certificate chain (PEM) of the mirror; with it the mirror speaks HTTPS only. A renewed one "
-     "needs a restart.",
+     "Certificate chain (PEM) of the mirror; with it the mirror speaks HTTPS only. It and "
+     "its key are read again on SIGHUP.",
      false, false},
     {"tls-key", DT_OPT_STRING, AT(tls_key), NULL, "FILE", "Private key (PEM) of tls-cert.", false,
      false},
@@ -136,7 +136,7 @@ static const char man_tail[] =
     ".Sh SIGNALS\n"
     ".Bl -tag -width SIGTERM\n"
     ".It Dv SIGHUP\n"
-    "Reads options and the admin token again.\n"
+    "Reads options, the admin token, certificate and key again.\n"
     "Options that need a restart are named in the log.\n"
     "A file that is wrong changes nothing.\n"
     ".It Dv SIGTERM , SIGINT\n"

@@ -3,7 +3,8 @@
  *
  * SIGHUP: the options are read anew, in the same order of precedence. What only main reads (log
  * level, cache bounds, scrub, drain) is applied; everything else is shared with the loops without a
- * lock and needs a restart, which is said for each changed option. Scrub: the time of the last one
+ * lock and needs a restart, which is said for each changed option. The admin token and the mirror's
+ * certificate are read anew, and stay as they were when that fails. Scrub: the time of the last one
  * is a note in the cache, so that a daemon that is restarted daily still scrubs weekly. Main thread
  * only.
  */
@@ -13,10 +14,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/tls.h"
 
 #define SCRUB_NOTE "scrub/last-started-ms"
 /* Bounds may change under us (SIGHUP, clock set): look again at least so often. */
@@ -112,8 +115,33 @@ static void apply(struct proxy_options *options, const struct proxy_options *fre
     options->drain_ms = fresh->drain_ms;
 }
 
-void proxy_upkeep_reload(struct proxy_options *options, struct proxy *proxy,
-                         struct proxy_admin *admin, int argc, char **argv)
+/* A renewed certificate lies where the old one was: other paths need a restart, as every other
+ * option of the listener does. */
+static void reload_tls(const struct proxy_options *options, struct dt_httpd *mirror)
+{
+    struct dt_tls *tls = NULL;
+    struct dt_err err = {0};
+    if (options->tls_cert == NULL)
+        return;
+    if (dt_tls_server_new(&tls, options->tls_cert, options->tls_key, &err) < 0) {
+        dt_log_error("certificate_kept", "keeping=%s err=%s",
+                     DT_LOG_Q("the old certificate and key"), DT_LOG_Q(err.msg));
+        return;
+    }
+    dt_httpd_set_tls(mirror, tls);
+    dt_tls_free(&tls);
+    dt_log_info("certificate_read", "file=%s", DT_LOG_Q(options->tls_cert));
+}
+
+static const char *file_of(const struct proxy_options *options)
+{
+    if (options->config_file != NULL)
+        return options->config_file;
+    return access(PROXY_CONFIG_FILE, F_OK) == 0 ? PROXY_CONFIG_FILE : "none";
+}
+
+void proxy_upkeep_reload(struct proxy_options *options, const struct proxy_parts *parts, int argc,
+                         char **argv)
 {
     struct proxy_options fresh = {0};
     struct dt_err err = {0};
@@ -122,13 +150,13 @@ void proxy_upkeep_reload(struct proxy_options *options, struct proxy *proxy,
         return;
     }
     report_changes(options, &fresh);
-    apply(options, &fresh, proxy);
+    apply(options, &fresh, parts->proxy);
     proxy_options_fini(&fresh);
-    proxy_admin_show_options(admin, options);
-    if (proxy_admin_read_token(admin, &err) < 0)
+    proxy_admin_show_options(parts->admin, options);
+    if (proxy_admin_read_token(parts->admin, &err) < 0)
         dt_log_error("token_kept", "err=%s", DT_LOG_Q(err.msg));
-    dt_log_info("reloaded", "file=%s",
-                DT_LOG_Q(options->config_file != NULL ? options->config_file : PROXY_CONFIG_FILE));
+    reload_tls(options, parts->mirror);
+    dt_log_info("reloaded", "file=%s", DT_LOG_Q(file_of(options)));
 }
 
 /* ---- scrub ---- */

@@ -8,9 +8,15 @@
 #include "proxy/proxy.h"
 
 /* Reads the options again and applies what may change; the others are named in a warning. A file
- * that cannot be used changes nothing. `options` is main's own copy. */
-void proxy_upkeep_reload(struct proxy_options *options, struct proxy *, struct proxy_admin *,
-                         int argc, char **argv);
+ * that cannot be used changes nothing. The admin token and the mirror's certificate are read anew;
+ * what cannot be used of them leaves the old one in place. `options` is main's own copy. */
+struct proxy_parts { /* what a reload may reach; borrowed */
+    struct proxy *proxy;
+    struct proxy_admin *admin;
+    struct dt_httpd *mirror;
+};
+void proxy_upkeep_reload(struct proxy_options *options, const struct proxy_parts *, int argc,
+                         char **argv);
 
 /* Pure: when the next scrub is due, given when one was last begun (0 = never; then a full interval
  * after `started_ms`). UINT64_MAX = never. */

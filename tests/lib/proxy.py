@@ -51,7 +51,8 @@ def wait_until(condition, what, limit_s=20):
 class Darter:
     def __init__(self, upstreams, options=(), folder=None, config=None, env=None, cache_max="1GiB",
                  listen="127.0.0.1:0"):
-        """upstreams: name -> [endpoint URLs in order]. options: more flags. config: YAML text."""
+        """upstreams: name -> [endpoint URLs in order]. options: more flags. config: YAML text;
+        False = no file at all."""
         self.upstreams = upstreams
         self.options = list(options)
         self.owns_folder = folder is None
@@ -99,9 +100,10 @@ class Darter:
                 "--admin-listen", "127.0.0.1:0", "--cache-dir", self.cache,
                 "--cache-max", self.cache_max, "--log-level", "debug"]
         config = os.path.join(self.folder, "darter.yaml")
-        with open(config, "w", encoding="utf-8") as file:
-            file.write(self.config or "# nothing set here\n")
-        argv += ["--config", config]
+        if self.config is not False:
+            with open(config, "w", encoding="utf-8") as file:
+                file.write(self.config or "# nothing set here\n")
+            argv += ["--config", config]
         for name, urls in self.upstreams.items():
             argv += ["--upstream", f"{name}={','.join(urls)}"]
         if self.upstreams:

@@ -77,6 +77,15 @@ def test_a_new_admin_token_replaces_the_old(run_darter, origin, tmp_path):
     assert status("word-of-tomorrow") == 200
 
 
+def test_a_reload_without_a_file_names_none(run_darter, origin):
+    darter = run_darter({"test.local": [origin.url]}, config=False)
+    said = [line for line in reload(darter, " reloaded ").splitlines() if " reloaded " in line]
+    if os.path.exists("/etc/darter/darter-proxy.yaml"):
+        assert "file=/etc/darter/darter-proxy.yaml" in said[0]
+    else:
+        assert "file=none" in said[0]
+
+
 def test_a_readable_warning_stands_for_probable_mistakes(run_darter, origin):
     darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "40s"])
     assert "head-deadline" in darter.log and "containerd" in darter.log
