@@ -202,6 +202,7 @@ void httpd_share_open(void *arg)
     share->accept_ctx.ssl_ctx = share->tls != NULL ? dt_tls_ctx(share->tls) : NULL;
     if (share->tls != NULL)
         share->tls_buf = dt_calloc(1, HTTPD_TLS_CHUNK);
+    share->warm = httpd_warm_new();
     h2o_linklist_init_anchor(&share->conns);
     dt_timer_init(&share->resume, share->loop, accept_resume, share);
     share->listener =
@@ -284,5 +285,6 @@ void httpd_share_free(struct httpd_share *share)
     DT_ASSERT(share->listener == NULL && h2o_linklist_is_empty(&share->conns));
     h2o_context_dispose(&share->ctx);
     dt_free(&share->tls_buf);
+    dt_free(&share->warm);
     share->is_open = false;
 }

@@ -7,7 +7,8 @@
  * never touched, or preadv2(RWF_NOWAIT). Cold bytes are read once by a worker, only to bring them
  * into the page cache; the kernel's read-ahead does most of the rest. What was found there or read
  * by a worker is "warm" and sent without asking again: if the cache has dropped it since, waiting
- * is better than turning in circles.
+ * is better than turning in circles. What one request found serves all of its loop for a moment
+ * (httpd_warm.c).
  *
  * A cold read holds its own descriptor and outlives its request if it must.
  */
@@ -15,6 +16,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -62,34 +64,72 @@ static bool map_covers(struct dt_http_req *req, int fd, uint64_t off, size_t len
     return true;
 }
 
-/* Asks about more than is needed now, and remembers: one question serves several turns. */
-static size_t ask_kernel(struct dt_http_req *req, int fd, uint64_t off)
+/* How many of the `len` bytes at `off` the kernel has in memory. */
+static size_t ask_kernel(struct dt_http_req *req, int fd, uint64_t off, size_t len)
 {
-    unsigned char in_core[HTTPD_RESIDENT_ASK / PAGE_BYTES];
+    unsigned char in_core[HTTPD_RESIDENT_ASK / PAGE_BYTES + 1]; /* + 1: ends within pages */
     uint64_t first = off - off % PAGE_BYTES;
-    size_t i = 0;
+    size_t n_pages = (off + len - first + PAGE_BYTES - 1) / PAGE_BYTES, i = 0;
 
-    if (!map_covers(req, fd, first, sizeof in_core * PAGE_BYTES) ||
-        mincore((char *)req->map + (first - req->map_off), sizeof in_core * PAGE_BYTES, in_core) <
-            0)
-        /* Without an answer it is better to send and perhaps wait than not to send. */
-        return HTTPD_SEND_BUDGET;
-    while (i < sizeof in_core && (in_core[i] & 1) != 0)
+    DT_ASSERT(n_pages <= sizeof in_core);
+    if (!map_covers(req, fd, first, n_pages * PAGE_BYTES) ||
+        mincore((char *)req->map + (first - req->map_off), n_pages * PAGE_BYTES, in_core) < 0)
+        return len; /* without an answer it is better to send and perhaps wait than not to send */
+    while (i < n_pages && (in_core[i] & 1) != 0)
         i++;
     if (i == 0)
         return 0;
-    req->warm_fd = fd;
-    req->warm_off = off;
-    req->warm_end = first + i * PAGE_BYTES;
-    return (size_t)(req->warm_end - off);
+    return i == n_pages ? len : (size_t)(first + i * PAGE_BYTES - off);
+}
+
+/* The numbers of the file behind fd. Without them (fstat of a descriptor that is open does not
+ * fail) all unknown files would be one. */
+static bool file_is_known(struct dt_http_req *req, int fd)
+{
+    struct stat stat;
+
+    if (req->file_fd == fd)
+        return true;
+    if (fstat(fd, &stat) < 0)
+        return false;
+    req->file = (struct httpd_file){.dev = stat.st_dev, .ino = stat.st_ino};
+    req->file_fd = fd;
+    return true;
+}
+
+/* Asks about no more than is wanted now, within one window: of a file that is being filled the rest
+ * is not there, and looking at each of its pages is what the question costs. */
+static uint64_t find_warm_end(struct dt_http_req *req, int fd, uint64_t off, size_t len)
+{
+    struct httpd_share *share = req->conn->share;
+    uint64_t now_ms = dt_loop_now_ms(share->loop);
+    uint64_t window_end = off - off % HTTPD_WARM_WINDOW + HTTPD_WARM_WINDOW, end;
+
+    if (!file_is_known(req, fd))
+        return off + len;
+    end = httpd_warm_end(share->warm, &req->file, off, now_ms);
+    if (end > off)
+        return end;
+    if (len > HTTPD_RESIDENT_ASK)
+        len = HTTPD_RESIDENT_ASK;
+    if (len > window_end - off)
+        len = (size_t)(window_end - off);
+    end = off + ask_kernel(req, fd, off, len);
+    if (end > off)
+        httpd_warm_note(share->warm, &req->file, off, end, now_ms);
+    return end;
 }
 
 size_t httpd_disk_resident(struct dt_http_req *req, int fd, uint64_t off, size_t len)
 {
-    size_t resident =
-        is_warm(req, fd, off) ? (size_t)(req->warm_end - off) : ask_kernel(req, fd, off);
-
-    return len < resident ? len : resident;
+    if (!is_warm(req, fd, off)) {
+        req->warm_end = find_warm_end(req, fd, off, len);
+        req->warm_fd = fd;
+        req->warm_off = off;
+    }
+    if (!is_warm(req, fd, off))
+        return 0;
+    return len < req->warm_end - off ? len : (size_t)(req->warm_end - off);
 }
 
 ssize_t httpd_disk_read(struct dt_http_req *req, int fd, void *buf, size_t len, uint64_t off)

@@ -8,6 +8,7 @@
  *   httpd_reply.c   headers and small answers
  *   httpd_stream.c  streamed bodies
  *   httpd_disk.c    file bytes: in the page cache, or first read by the pool
+ *   httpd_warm.c    what the requests of one loop know about that
  *
  * Ownership: dt_httpd owns one httpd_share per loop; h2o owns the sockets, and through a socket's
  * on_close our httpd_conn; h2o's request pool owns dt_http_req. A share, its connections and its
@@ -31,7 +32,10 @@
 #define HTTPD_SEND_BUDGET_MIN (512 * KIB) /* its share when many connections send */
 #define HTTPD_ROUND_BUDGET    (8 * MIB)   /* shared by the connections that send on one loop */
 #define HTTPD_CHUNKED_PART    (128 * KIB) /* one chunk of a body of unknown length */
-#define HTTPD_RESIDENT_ASK    (4 * MIB)   /* the kernel is asked about so much at once */
+#define HTTPD_RESIDENT_ASK    (2 * MIB)   /* the kernel is asked about so much at once, at most */
+#define HTTPD_WARM_WINDOW     (4 * MIB)   /* one answer is remembered for each of a file's */
+#define HTTPD_WARM_RANGES     1024
+#define HTTPD_WARM_MS         1000        /* so long is it believed */
 #define HTTPD_TLS_CHUNK       (128 * KIB) /* h2o encrypts a whole chunk into memory at once */
 #define HTTPD_COLD_READ       (1 * MIB)   /* one job of the pool */
 #define HTTPD_HEADERS_MAX     64
@@ -58,6 +62,27 @@ bool httpd_target_check(enum dt_http_method, const char *target, const char **au
                         size_t *authority_len);
 bool httpd_host_is_clean(const char *host, size_t len);
 
+/* ---- httpd_warm.c ---- */
+
+struct httpd_file { /* which file, whatever descriptors it has */
+    uint64_t dev, ino;
+};
+struct httpd_warm_range {
+    struct httpd_file file;
+    uint64_t off, end;
+    uint64_t until_ms;
+};
+struct httpd_warm {
+    struct httpd_warm_range ranges[HTTPD_WARM_RANGES];
+};
+struct httpd_warm *httpd_warm_new(void);
+/* Up to where bytes from `off` on are in memory; `off` = nobody knows. */
+uint64_t httpd_warm_end(struct httpd_warm *, const struct httpd_file *, uint64_t off,
+                        uint64_t now_ms);
+/* [off, end) is in memory: the kernel says so. Within one HTTPD_WARM_WINDOW (asserted). */
+void httpd_warm_note(struct httpd_warm *, const struct httpd_file *, uint64_t off, uint64_t end,
+                     uint64_t now_ms);
+
 /* ---- the server and its share on one loop ---- */
 
 struct httpd_share {
@@ -71,7 +96,8 @@ struct httpd_share {
     struct dt_timer resume; /* armed while accepting is paused */
     h2o_linklist_t conns;
     unsigned n_streaming;
-    char *tls_buf; /* owned; HTTPD_TLS_CHUNK bytes, used within one call only */
+    char *tls_buf;           /* owned; HTTPD_TLS_CHUNK bytes, used within one call only */
+    struct httpd_warm *warm; /* owned */
     bool is_open, is_draining;
 };
 
@@ -167,8 +193,10 @@ struct dt_http_req {
     bool is_asking, was_woken; /* a wake from inside next() */
 
     struct httpd_cold_read *cold; /* in the pool; borrowed */
-    int map_fd;                   /* what `map` maps; -1 = nothing */
-    void *map;                    /* owned; never touched, only asked about */
+    int file_fd;                  /* what `file` stands for; -1 = nothing */
+    struct httpd_file file;
+    int map_fd; /* what `map` maps; -1 = nothing */
+    void *map;  /* owned; never touched, only asked about */
     uint64_t map_off, map_len;
     int warm_fd; /* [warm_off, warm_end) of it is in memory, as far as we know */
     uint64_t warm_off, warm_end;

@@ -244,7 +244,7 @@ static struct dt_http_req *req_new(struct httpd_conn *conn, h2o_req_t *h2o,
     req->generator.proceed = httpd_reply_proceed;
     req->end = DT_HTTP_CLIENT_GONE; /* unless we learn better */
     req->input_len = head->len + h2o->entity.len;
-    req->map_fd = req->warm_fd = -1;
+    req->file_fd = req->map_fd = req->warm_fd = -1;
     dt_timer_init(&req->timer, conn->share->loop, on_timer, req);
     httpd_conn_set_req(conn, req);
     return req;
