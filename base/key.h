@@ -22,6 +22,7 @@
 #define DT_KEY_MIN      16 /* characters of a secret */
 #define DT_KEY_LINE_MAX 512
 #define DT_KEYS_MAX     4
+#define DT_SEAL_MAX     (48 * 1024u) /* bytes of a plain text */
 /* "k3f2a91c.0123456789abcdef0123456789abcdef" : key id, 16 bytes of HMAC-SHA-256 in hex, NUL */
 #define DT_MAC_TEXT_MAX 44
 
@@ -42,6 +43,8 @@ struct dt_keys;
 /* Errors: DT_EINVAL (unreadable, a secret too short or too long, none, too many), with the line. A
  * file that others than its owner may read is refused. */
 int dt_keys_load(struct dt_keys **out, const char *file, struct dt_err *err);
+/* The same from memory; such keys cannot be reloaded. */
+int dt_keys_parse(struct dt_keys **out, const char *text, size_t len, struct dt_err *err);
 /* Reads the same file again; on failure the old keys stay. */
 int dt_keys_reload(struct dt_keys *, struct dt_err *err);
 void dt_keys_free(struct dt_keys **); /* harmless on NULL */
@@ -58,7 +61,7 @@ int dt_keys_check(struct dt_keys *, enum dt_key_use, const char *mac,
                   const struct dt_key_part *parts, size_t n, struct dt_err *err);
 
 /* AES-256-GCM with a random nonce; `context` is authenticated, not hidden. Returns base64url text;
- * caller frees. */
+ * caller frees. `plain` has at most DT_SEAL_MAX bytes (asserted). */
 char *dt_keys_seal(struct dt_keys *, const char *context, const char *plain);
 /* *out is NUL-terminated and owned: dt_free_secret(). Errors: DT_EDENIED. */
 int dt_keys_open(char **out, struct dt_keys *, const char *context, const char *sealed,
