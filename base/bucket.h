@@ -4,7 +4,8 @@
  *   take what is there -> 0: wait dt_bucket_wait_ms() -> take again
  *
  * Bytes flow in at `rate` per second, and at most a tenth of a second's worth is kept: so over any
- * second the sum is within 10 % of the limit. A rate of 0 is no limit. Any thread: two atomics, no
+ * second the sum is within 10 % of the limit (below 40 KiB/s a whole helping of DT_BUCKET_MIN_TAKE
+ * is kept, or none could ever be had). A rate of 0 is no limit. Any thread: two atomics, no
  * lock. Time is an argument (microseconds, never going back; dt_mono_us()).
  */
 #ifndef DARTER_BASE_BUCKET_H
@@ -18,7 +19,7 @@
 
 struct dt_bucket {
     _Atomic uint64_t rate;    /* bytes per second; 0 = no limit */
-    _Atomic uint64_t paid_us; /* everything up to this moment is spent (GCRA's arrival time) */
+    _Atomic uint64_t paid_ns; /* everything up to this moment is spent (GCRA's arrival time) */
 };
 
 void dt_bucket_init(struct dt_bucket *, uint64_t rate, uint64_t now_us);
