@@ -15,7 +15,9 @@
 
 #define WIRE_REPORTS_MAX     1024u
 #define WIRE_ASSIGNMENTS_MAX 64u
-#define WIRE_TEXT_MAX        (16 * 1024u) /* repository, upstream, sealed authorization */
+#define WIRE_TEXT_MAX        (16 * 1024u) /* repository, upstream: visible ASCII */
+#define WIRE_SEALED_MAX      (66 * 1024u) /* DT_SEAL_MAX bytes, sealed */
+#define WIRE_SLOTS_MAX       65535u
 
 /* Why a transfer failed; the receiver's word. Same order as the planner's SUPERNODE_WHYS. */
 #define WIRE_WHYS(X)                                                                               \
@@ -51,8 +53,8 @@ struct wire_join {
     uint32_t up_slots, down_slots;
     uint64_t size;              /* of the blob, UINT64_MAX = unknown */
     uint32_t piece_size;        /* of its pieces; 0 = has none and knows none */
-    uint32_t n_pieces;          /* bits in `have`; 0 with piece_size 0 */
-    uint64_t *have;             /* owned; bit i % 64 of word i / 64 */
+    uint32_t n_pieces;          /* wire_pieces_of(size, piece_size); 0 with piece_size 0 */
+    uint64_t *have;             /* owned; bit i % 64 of word i / 64; to encode: NULL = none */
     struct wire_sum *sums;      /* owned, n_pieces long, or NULL; all zero = not known */
     bool is_takeover;           /* another supernode was responsible a moment ago */
     char *upstream;             /* owned; name of the registry */
@@ -74,7 +76,7 @@ struct wire_exchange {
     struct wire_failed *failed;
     size_t n_failed;
     uint32_t *gained; /* came from elsewhere: a mirror, an earlier run */
-    size_t n_gained;
+    size_t n_gained;  /* WIRE_REPORTS_MAX, as the other two */
 };
 
 #define WIRE_STATES(X)                                                                             \

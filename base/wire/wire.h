@@ -25,15 +25,19 @@
 #define WIRE_PATH_BLOBS     "/v1/blobs/" /* + digest */
 #define WIRE_HEADER_AUTH    "Darter-Auth"
 #define WIRE_HEADER_TICKET  "Darter-Ticket"
-#define WIRE_BODY_MAX       (1024 * 1024u)
-#define WIRE_CLOCK_SKEW_MS  300000u /* a request older or newer than this is refused */
-#define WIRE_ID_LEN         16      /* hex characters of a node's id, new at every start */
-#define WIRE_NAME_MAX       64      /* node, site, rack: [A-Za-z0-9._-]+ */
-#define WIRE_ADDRESS_MAX    64      /* "192.0.2.1:65002", "[2001:db8::1]:65002" */
+#define WIRE_BODY_MAX       (2 * 1024 * 1024u) /* sums of 65536 pieces, 4096 holdings */
+#define WIRE_CLOCK_SKEW_MS  300000u            /* a request older or newer than this is refused */
+#define WIRE_ID_LEN         16 /* hex characters of a node's id, new at every start */
+#define WIRE_NAME_MAX       64 /* node, site, rack: [A-Za-z0-9._-]+ */
+#define WIRE_ADDRESS_MAX    64 /* "192.0.2.1:65002", "[2001:db8::1]:65002" */
 #define WIRE_AUTH_MAX       160
 #define WIRE_TICKET_MAX     224
 #define WIRE_TICKET_LIFE_MS 600000u
 #define WIRE_PIECES_MAX     65536u
+#define WIRE_PIECE_SIZE_MIN 4096u
+#define WIRE_PIECE_SIZE_MAX (16 * 1024 * 1024u)
+#define WIRE_BLOB_SIZE_MAX  (1ULL << 40)
+#define WIRE_COUNT_MAX      ((1ULL << 53) - 1) /* any other number: exact in every JSON reader */
 
 typedef char wire_id[WIRE_ID_LEN + 1];
 typedef char wire_name[WIRE_NAME_MAX + 1];
@@ -49,6 +53,10 @@ bool wire_sum_equal(const struct wire_sum *, const struct wire_sum *);
 void wire_id_make(wire_id out); /* random */
 bool wire_id_is_valid(const char *);
 bool wire_name_is_valid(const char *);
+/* "192.0.2.1:65002", "[2001:db8::1]:65002", ":65002" (the host is where it comes from). */
+bool wire_address_is_valid(const char *);
+/* Pieces of a blob; 0 when the two make no blob within the limits above, or an empty one. */
+uint32_t wire_pieces_of(uint64_t size, uint32_t piece_size);
 
 /* ---- authentication of requests and replies ---- */
 
