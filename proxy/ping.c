@@ -5,8 +5,9 @@
  *
  * dockerd and podman read the challenge from here and nowhere else, and podman leaves a mirror that
  * answers with anything but 200 or 401: so upstream's anonymous answer is remembered, on every loop
- * and in the cache, and told again when upstream is away. Anonymous pings of a loop share one
- * question; the loop that learns something new tells the others.
+ * and in the cache, and told again when upstream is away. One that was never reached is answered
+ * for with 200: what is cached of it, by clients that do not ping, can then be had. Anonymous pings
+ * of a loop share one question; the loop that learns something new tells the others.
  */
 #include "proxy/ping.h"
 
@@ -20,8 +21,11 @@
 
 #define PING_MAGIC     0x70696e67U
 #define PING_BUDGET_MS 2000u
-#define PING_FRESH_MS  60000u /* an anonymous answer is not asked for again */
-#define PING_PAUSE_MS  5000u  /* nor is an upstream that did not answer */
+/* Nothing is known yet: a slow answer is worth waiting for, as "no login needed" would be a guess.
+ * dockerd waits 15 s. */
+#define PING_FIRST_BUDGET_MS 5000u
+#define PING_FRESH_MS        60000u /* an anonymous answer is not asked for again */
+#define PING_PAUSE_MS        5000u  /* nor is an upstream that did not answer */
 
 /* What one loop knows of one upstream. */
 struct ping {
@@ -202,7 +206,8 @@ static bool is_within(uint64_t then_ms, uint64_t span_ms, uint64_t now_ms)
 
 /* ---- asking ---- */
 
-static struct transfer_ask *ping_ask(struct proxy_request *request, transfer_ask_f done, void *arg)
+static struct transfer_ask *ping_ask(struct proxy_request *request, uint64_t budget_ms,
+                                     transfer_ask_f done, void *arg)
 {
     return transfer_ask_start(
         &(struct transfer_ask_opts){
@@ -212,7 +217,7 @@ static struct transfer_ask *ping_ask(struct proxy_request *request, transfer_ask
             .path = "/v2/",
             .authorization = request->authorization,
             .max_body_bytes = 64 * KIB,
-            .budget_ms = PING_BUDGET_MS,
+            .budget_ms = budget_ms,
         },
         done, arg);
 }
@@ -254,7 +259,8 @@ static void ping_wait(struct ping *ping, struct proxy_request *request)
     ping->waiting = dt_realloc(ping->waiting, (ping->n_waiting + 1) * sizeof(ping->waiting[0]));
     ping->waiting[ping->n_waiting++] = proxy_request_ref(request);
     if (ping->ask == NULL)
-        ping->ask = ping_ask(request, on_anonymous_answer, ping);
+        ping->ask = ping_ask(request, ping->status != 0 ? PING_BUDGET_MS : PING_FIRST_BUDGET_MS,
+                             on_anonymous_answer, ping);
 }
 
 static struct ping *ping_of(struct proxy_request *request)
@@ -277,7 +283,7 @@ void proxy_ping_serve(struct proxy_request *request)
     }
     if (request->authorization != NULL) {
         /* His question alone; it ends by itself, within its budget. */
-        (void)ping_ask(request, on_own_answer, proxy_request_ref(request));
+        (void)ping_ask(request, PING_BUDGET_MS, on_own_answer, proxy_request_ref(request));
         return;
     }
     if (!ping->is_loaded)

@@ -168,6 +168,23 @@ def test_the_challenge_of_ping_is_known_while_upstream_is_away(darter, origin, a
         assert again.status == 401 and again.all("WWW-Authenticate") == first.all("WWW-Authenticate")
 
 
+def test_a_slow_first_challenge_is_waited_for(darter, origin, auth):
+    gate = threading.Event()
+
+    def late(exchange):
+        exchange.origin.wait(gate, 20)
+        exchange.send()
+
+    origin.misbehave(late, kind="ping", times=1)
+    timer = threading.Timer(3, gate.set)  # slower than any answer that is only asked for again
+    timer.start()
+    try:
+        assert darter.get("/v2/", timeout_s=10).status == 401
+    finally:
+        gate.set()
+        timer.join()
+
+
 def test_a_client_that_follows_the_challenge_gets_a_public_image(darter, origin, auth):
     image = origin.add(PUBLIC, make_image(), "latest")
     refused = darter.manifest(PUBLIC, "latest")
