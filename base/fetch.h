@@ -55,6 +55,7 @@ struct dt_fetch_opts {
     size_t body_len;
     const char *ca_file;         /* PEM; NULL = the system's */
     bool insecure_tls;           /* no verification; only where the config says so */
+    bool fresh_connection;       /* none that was kept: it may be what is broken */
     bool follow_redirects;       /* 301/302/307/308, at most 5; Authorization stays home */
     uint64_t connect_timeout_ms; /* default 5 s */
     uint64_t head_timeout_ms;    /* start -> response head; default 20 s */

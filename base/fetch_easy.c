@@ -181,6 +181,7 @@ int fetch_easy_new(struct dt_fetch *fetch, const struct dt_fetch_opts *opts, str
     /* Without it, removing a handle during a DNS lookup waits for the resolver's thread. */
     SET(easy, CURLOPT_QUICK_EXIT, 1L);
     SET(easy, CURLOPT_BUFFERSIZE, buffer_size(opts->max_body_bytes));
+    SET(easy, CURLOPT_FRESH_CONNECT, opts->fresh_connection ? 1L : 0L);
     SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
     SET(easy, CURLOPT_USERAGENT, fetch_multi_user_agent(fetch->multi));
     tls_set(easy, opts);

@@ -92,8 +92,8 @@ static const struct dt_option options_table[] = {
 
     {"head-deadline", DT_OPT_DURATION, AT(transfer.head_deadline_ms), "20s", "DURATION",
      "A client gets its response head within this time, whatever happens. containerd gives up "
-     "after "
-     "30s.",
+     "after 30s. Where only one endpoint can be asked, what it leaves unanswered for a quarter of "
+     "this time is sent again.",
      false, false},
     {"stall-timeout", DT_OPT_DURATION, AT(transfer.stall_timeout_ms), "10s", "DURATION",
      "A source that sends no byte for so long is replaced in the middle of the blob.", false,

@@ -253,13 +253,19 @@ static void on_deadline(void *arg)
 
 static const struct dt_fetch_ops PULL_OPS = {on_head, on_data, on_done};
 
+static unsigned endpoints_left(const struct proxy_relay *relay)
+{
+    unsigned n_left = 0;
+    for (size_t i = 0; i < relay->request->route.upstream->n_endpoints; i++)
+        n_left += (relay->tried >> i & 1) == 0;
+    return n_left;
+}
+
 /* Of what is left, so much that those after this one get theirs. */
 static uint64_t head_share_ms(const struct proxy_relay *relay)
 {
-    unsigned n_left = 1;
-    for (size_t i = 0; i < relay->request->route.upstream->n_endpoints; i++)
-        n_left += (relay->tried >> i & 1) == 0;
-    return (proxy_request_head_left_ms(relay->request) + n_left - 1) / n_left;
+    unsigned n = endpoints_left(relay) + 1;
+    return (proxy_request_head_left_ms(relay->request) + n - 1) / n;
 }
 
 static void ask_next(struct proxy_relay *relay)
@@ -287,6 +293,8 @@ static void ask_next(struct proxy_relay *relay)
         .accept = relay->is_fallback ? INDEX_TYPE : request->accept,
         .may_use_account = upstream->own_credentials,
         .head_timeout_ms = head_share_ms(relay),
+        .again_after_ms =
+            transfer_again_ms(&request->proxy->options->transfer, endpoints_left(relay) > 0),
         .stall_timeout_ms = request->proxy->options->transfer.stall_timeout_ms,
     };
     relay->pull = transfer_pull_start(&opts, &PULL_OPS, relay);

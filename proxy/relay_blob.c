@@ -277,11 +277,12 @@ static void fetch_next(struct relay_blob *relay)
         return;
     }
     relay->source = best;
+    const struct transfer_options *options = &relay->request->proxy->options->transfer;
     struct source_span span = {
         .off = relay->pos,
         .end = relay->hasher != NULL ? UINT64_MAX : relay->end,
-        .head_timeout_ms =
-            transfer_patience_ms(&relay->request->proxy->options->transfer, relay->n_sources > 1),
+        .head_timeout_ms = transfer_patience_ms(options, relay->n_sources > 1),
+        .again_after_ms = transfer_again_ms(options, relay->n_sources > 1),
     };
     relay->fetch = relay->sources[best]->ops->fetch(relay->sources[best], &span, &SINK_OPS, relay);
 }

@@ -5,7 +5,8 @@
  *      |  ^ `-> 401, our account -> TOKEN -> ASKING the same one, once more
  *      `--' refused, silent, 5xx, 429, lying: the next endpoint;  none left -> DONE(err)
  *
- * The time left is shared out among the endpoints that may still be asked, so that a silent origin
+ * Where nobody else can be asked, one that says nothing is asked again (transfer/hedge.h). The
+ * time left is shared out among the endpoints that may still be asked, so that a silent origin
  * leaves its standby a chance. Bodies of anything but 2xx are not read: some registries frame them
  * wrongly. Lives on one loop; freed when `done` returns.
  */
@@ -20,6 +21,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "transfer/account.h"
+#include "transfer/hedge.h"
 #include "registry-client/error.h"
 
 #define ASK_MAGIC           0x61736b21U
@@ -39,7 +41,7 @@ struct transfer_ask {
     bool is_second_try;
     char *account; /* our Authorization for this endpoint; wiped */
     struct reg_token_request *token;
-    struct dt_fetch *fetch;
+    struct transfer_hedge *fetch;
     /* of the running fetch */
     uint64_t began_us, head_us;
     int status;
@@ -59,7 +61,7 @@ static void ask_free(struct transfer_ask *ask)
     char *authorization = (char *)(uintptr_t)ask->opts.authorization;
 
     dt_timer_clear(&ask->start);
-    dt_fetch_cancel(&ask->fetch);
+    transfer_hedge_cancel(&ask->fetch);
     reg_tokens_cancel(&ask->token);
     dt_free_secret(&ask->account);
     dt_free_secret(&authorization);
@@ -124,6 +126,8 @@ static void ask_failed(struct transfer_ask *ask, const struct dt_err *err, uint6
 
 static bool ask_may_use_account(const struct transfer_ask *ask)
 {
+    if (ask->opts.may_be_anonymous && ask->opts.authorization == NULL)
+        return true; /* by the same way; without an account the token is an anonymous one */
     return ask->opts.may_use_account &&
            (ask->endpoint->has_credentials || ask->opts.upstream->own_credentials);
 }
@@ -285,7 +289,7 @@ static void ask_judge(struct transfer_ask *ask, struct dt_fetch *fetch)
 static void on_done(void *arg, const struct dt_err *err)
 {
     struct transfer_ask *ask = arg;
-    struct dt_fetch *fetch = ask->fetch;
+    struct dt_fetch *fetch = transfer_hedge_fetch(ask->fetch);
 
     DT_ASSERT(ask->magic == ASK_MAGIC);
     ask->fetch = NULL;
@@ -308,7 +312,7 @@ static const struct dt_fetch_ops fetch_ops = {
 
 /* What this endpoint may take of the time that is left: its share, and while another one stands
  * ready no more than a client's patience has room for. */
-static uint64_t ask_share_ms(const struct transfer_ask *ask, uint64_t left_ms)
+static uint64_t ask_share_ms(const struct transfer_ask *ask, uint64_t left_ms, uint64_t *again_ms)
 {
     const struct reg_upstream *upstream = ask->opts.upstream;
     uint64_t now_ms = dt_loop_now_ms(ask->loop);
@@ -320,6 +324,7 @@ static uint64_t ask_share_ms(const struct transfer_ask *ask, uint64_t left_ms)
             n++;
     uint64_t patience_ms = transfer_patience_ms(ask->opts.transfer->options, n > 1);
     uint64_t share_ms = left_ms / n;
+    *again_ms = transfer_again_ms(ask->opts.transfer->options, n > 1);
     if (n > 1 && share_ms > patience_ms)
         share_ms = patience_ms;
     return share_ms > 0 ? share_ms : 1;
@@ -346,9 +351,9 @@ static const char *ask_authorization(struct transfer_ask *ask)
 
 static void ask_send(struct transfer_ask *ask)
 {
-    uint64_t now_ms = dt_loop_now_ms(ask->loop);
+    uint64_t now_ms = dt_loop_now_ms(ask->loop), again_ms;
     uint64_t share_ms =
-        ask_share_ms(ask, ask->deadline_ms > now_ms ? ask->deadline_ms - now_ms : 1);
+        ask_share_ms(ask, ask->deadline_ms > now_ms ? ask->deadline_ms - now_ms : 1, &again_ms);
     const char *authorization = ask_authorization(ask);
     struct dt_header headers[3] = {{"Accept-Encoding", "identity"}};
     size_t n_headers = 1;
@@ -364,7 +369,7 @@ static void ask_send(struct transfer_ask *ask)
     ask->has_left_home = false;
     dt_text_clear(&ask->body);
     ask->began_us = dt_mono_us();
-    rc = dt_fetch_start(
+    rc = transfer_hedge_start(
         &ask->fetch,
         &(struct dt_fetch_opts){
             .method = ask->opts.method,
@@ -380,7 +385,7 @@ static void ask_send(struct transfer_ask *ask)
             .total_timeout_ms = share_ms,
             .max_body_bytes = ask->opts.max_body_bytes,
         },
-        &fetch_ops, ask, &err);
+        again_ms < share_ms ? again_ms : 0, &fetch_ops, ask, &err);
     free(url);
     if (rc < 0) {
         ask_remember(ask, &err);

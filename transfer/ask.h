@@ -28,6 +28,9 @@ struct transfer_ask_opts {
      * that decides what a caller may read, unless the whole upstream is ours to show
      * (reg_upstream.own_credentials): our account's rights are not his. */
     bool may_use_account;
+    /* Where an anonymous caller is sent for a token first, get one as his runtime would. Never set
+     * for a question that decides what a caller may read. */
+    bool may_be_anonymous;
     size_t max_body_bytes;
     uint64_t budget_ms; /* over all endpoints */
     /* Does the body satisfy? Called for a 200 of GET; negative = this endpoint lies or is broken:

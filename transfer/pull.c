@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "transfer/account.h"
+#include "transfer/hedge.h"
 #include "registry-client/challenge.h"
 #include "registry-client/error.h"
 #include "registry-client/ref.h"
@@ -30,7 +31,7 @@ struct transfer_pull {
     char *account_authorization;    /* owned or NULL; wiped: the token of the second attempt */
     const struct dt_fetch_ops *ops;
     void *arg;
-    struct dt_fetch *fetch;          /* owned while running */
+    struct transfer_hedge *fetch;    /* owned while running */
     struct reg_token_request *token; /* owned while waiting */
     struct reg_challenge challenge;
     uint64_t sent_us;
@@ -167,7 +168,8 @@ static void on_done(void *arg, const struct dt_err *err)
 
 static const struct dt_fetch_ops FETCH_OPS = {on_head, on_data, on_done};
 
-/* dt_fetch_start() refuses only URLs; ours were checked with the config, the path by the router. */
+/* transfer_hedge_start() refuses only URLs; ours were checked with the config, the path by the
+ * router. */
 static void fail_later(void *arg)
 {
     struct transfer_pull *pull = arg;
@@ -206,7 +208,7 @@ static void send_request(struct transfer_pull *pull)
     };
     struct dt_err err = {0};
     pull->sent_us = dt_mono_us();
-    if (dt_fetch_start(&pull->fetch, &fetch, &FETCH_OPS, pull, &err) < 0)
+    if (transfer_hedge_start(&pull->fetch, &fetch, o->again_after_ms, &FETCH_OPS, pull, &err) < 0)
         dt_loop_defer(fail_later, pull);
 }
 
@@ -246,7 +248,7 @@ struct transfer_pull *transfer_pull_start(const struct transfer_pull_opts *opts,
 void transfer_pull_resume(struct transfer_pull *pull)
 {
     if (pull->fetch != NULL)
-        dt_fetch_resume(pull->fetch);
+        transfer_hedge_resume(pull->fetch);
 }
 
 void transfer_pull_cancel(struct transfer_pull **pull_ptr)
@@ -260,7 +262,7 @@ void transfer_pull_cancel(struct transfer_pull **pull_ptr)
         pull->arg = NULL; /* fail_later() is on its way and frees */
         return;
     }
-    dt_fetch_cancel(&pull->fetch);
+    transfer_hedge_cancel(&pull->fetch);
     reg_tokens_cancel(&pull->token);
     pull_free(pull);
 }

@@ -28,6 +28,7 @@ struct transfer_pull_opts {
     const char *range;         /* "bytes=1-2" or NULL */
     bool may_use_account; /* see transfer/ask.h: never where the answer decides a caller's rights */
     uint64_t head_timeout_ms;
+    uint64_t again_after_ms; /* of silence, the same question once more; 0 = never */
     uint64_t stall_timeout_ms;
 };
 

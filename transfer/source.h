@@ -52,6 +52,7 @@ struct source_sink_ops {
 struct source_span {
     uint64_t off, end;        /* [off, end); end = UINT64_MAX means to the blob's end */
     uint64_t head_timeout_ms; /* short while another source stands ready, long for the last one */
+    uint64_t again_after_ms;  /* of silence, the same question once more; 0 = never */
 };
 
 struct source_ops {

@@ -152,6 +152,7 @@ static struct source_fetch *registry_fetch(struct source *base, const struct sou
         /* Whoever asked was permitted to read this blob before the task began. */
         .may_use_account = true,
         .head_timeout_ms = span->head_timeout_ms,
+        .again_after_ms = span->again_after_ms,
         .stall_timeout_ms = source->transfer->options->stall_timeout_ms,
     };
     base->n_active++;

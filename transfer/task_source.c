@@ -22,6 +22,11 @@ uint64_t transfer_patience_ms(const struct transfer_options *options, bool has_o
     return has_other ? options->head_deadline_ms / 5 : options->head_deadline_ms;
 }
 
+uint64_t transfer_again_ms(const struct transfer_options *options, bool has_other)
+{
+    return has_other ? 0 : options->head_deadline_ms / 4;
+}
+
 static uint64_t way_of(const struct task_ticket *ticket)
 {
     const char *authorization = ticket->authorization != NULL ? ticket->authorization : "";

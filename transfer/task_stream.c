@@ -355,11 +355,12 @@ void task_stream_start(struct task *task, const struct plan_choice *choice)
     DT_ASSERT(stream != NULL);
     struct source *source = task->sources[choice->source];
     bool is_whole = choice->start == 0 && choice->end == task->size;
+    bool has_other = task_sources_count_ready(task, source) > 0;
     struct source_span span = {
         .off = choice->start,
         .end = is_whole ? UINT64_MAX : choice->end, /* no Range where none is needed */
-        .head_timeout_ms = transfer_patience_ms(task->transfer->options,
-                                                task_sources_count_ready(task, source) > 0),
+        .head_timeout_ms = transfer_patience_ms(task->transfer->options, has_other),
+        .again_after_ms = transfer_again_ms(task->transfer->options, has_other),
     };
     *stream = (struct task_stream){.task = task,
                                    .source = source,

@@ -46,5 +46,8 @@ struct transfer {
 /* How long one source may think about a response head: a fifth of the deadline while another one
  * stands ready, all of it where there is nobody else. */
 uint64_t transfer_patience_ms(const struct transfer_options *, bool has_other);
+/* After how much silence the same source is asked again (transfer/hedge.h): a quarter of the
+ * deadline where there is nobody else, 0 = never while another one stands ready. */
+uint64_t transfer_again_ms(const struct transfer_options *, bool has_other);
 
 #endif

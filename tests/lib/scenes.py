@@ -226,6 +226,8 @@ def fault_at_the_only_endpoint(lab, client, name):
 
         scene.first.misbehave(fault, when=first_time, **fields)
         scene.pull()
+        if name.endswith("says nothing"):
+            assert not scene.used_docker_io(), "one swallowed request ended the pull here"
 
 
 def endpoint_down_for_good(lab, client, fault):

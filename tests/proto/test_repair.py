@@ -285,6 +285,59 @@ def test_headers_reach_the_client_in_time_whatever_upstream_does(run_darter, ori
     assert darter.manifest(REPO, "other", timeout_s=10).status == 503
 
 
+SWALLOWED = {  # which requests say nothing
+    "a manifest's HEAD": {"kind": "manifest", "method": "HEAD"},
+    "a manifest's GET": {"kind": "manifest", "method": "GET"},
+    "a blob's HEAD": {"kind": "blob", "method": "HEAD"},
+    "a blob's GET": {"kind": "blob", "method": "GET"},
+    "what is passed on": {"kind": "tags"},
+}
+
+
+@pytest.mark.parametrize("fields", SWALLOWED.values(), ids=SWALLOWED)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_request_that_the_only_source_swallows_is_sent_again(run_darter, origin, image, fields,
+                                                                times):
+    """A quarter of the deadline is waited for each, and the client waits for no more than that."""
+    darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "4s"])
+    origin.misbehave(faults.hang(), times=times, **fields)
+    if fields["kind"] == "tags":
+        assert darter.get(f"/v2/{REPO}/tags/list").json()["tags"] == ["latest"]
+    elif fields == SWALLOWED["a blob's HEAD"]:
+        layer = image.layers[0]  # not listed by a manifest yet: upstream is asked whose it is
+        assert darter.blob(REPO, layer).body == image.blobs[layer]
+    else:
+        darter.pull(REPO, "latest", image)
+    assert darter.log.count(" asked_again ") == times, "once for each that was swallowed"
+    assert darter.metric("darter_requests_repeated_total") == times
+
+
+def test_a_swallowed_request_that_is_hung_up_later_does_not_end_its_successor(run_darter, origin):
+    image = origin.add(REPO, make_image([100_000]), "latest")
+    darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "4s"])
+    origin.misbehave(faults.hang(1.5), kind="blob", method="GET", times=2)
+    assert darter.blob(REPO, image.layers[0]).body == image.blobs[image.layers[0]]
+    assert "source_failed" not in darter.log
+
+
+def test_a_slow_source_is_waited_for_to_the_end_of_the_deadline(run_darter, origin):
+    """Asking again must not take away the time that the first question needs."""
+    image = origin.add(REPO, make_image([100_000]), "latest")
+    darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "4s"])
+    origin.misbehave(faults.delay_headers(3), kind="blob", method="GET")
+    assert darter.blob(REPO, image.layers[0]).body == image.blobs[image.layers[0]]
+
+
+def test_where_another_source_is_ready_it_is_asked_instead(run_darter, origin, standby):
+    image = make_image([100_000])
+    for registry in (origin, standby):
+        registry.add(REPO, image, "latest")
+    darter = run_darter({"test.local": [origin.url, standby.url]}, ["--head-deadline", "4s"])
+    origin.misbehave(faults.hang(), kind="blob", method="GET")
+    assert darter.blob(REPO, image.layers[0]).body == image.blobs[image.layers[0]]
+    assert " asked_again " not in darter.log
+
+
 def test_the_framing_of_an_error_is_not_trusted(run_darter, origin, standby):
     """docker-registry sends 416 with the blob's length and a few bytes of text."""
     image = two_registries(origin, standby, 8 * MIB)
