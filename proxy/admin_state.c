@@ -92,9 +92,10 @@ json_t *admin_json_config(const struct proxy_options *options)
         for (size_t e = 0; e < upstream->n_endpoints; e++)
             (void)json_array_append_new(endpoints, json_of_endpoint(&upstream->endpoints[e]));
         (void)json_array_append_new(
-            upstreams, json_pack("{s:s, s:b, s:I, s:o}", "name", upstream->name, "own_credentials",
-                                 upstream->own_credentials, "revalidate_ms",
-                                 (json_int_t)upstream->revalidate_ms, "endpoints", endpoints));
+            upstreams, json_pack("{s:s, s:b, s:I, s:I, s:o}", "name", upstream->name,
+                                 "own_credentials", upstream->own_credentials, "revalidate_ms",
+                                 (json_int_t)upstream->revalidate_ms, "touch_ms",
+                                 (json_int_t)upstream->touch_ms, "endpoints", endpoints));
     }
     return json_pack("{s:o, s:o, s:o}", "options", values, "reloadable", reloadable, "upstreams",
                      upstreams);

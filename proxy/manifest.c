@@ -55,6 +55,7 @@ void proxy_manifest_serve(struct proxy_request *request)
                                       .reference = &route->path.reference,
                                       .authorization = request->authorization,
                                       .accept = request->accept,
+                                      .is_pull = !request->is_head,
                                   },
                                   on_manifest, proxy_request_ref(request));
 }

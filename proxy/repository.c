@@ -57,6 +57,7 @@ static void repository_free(struct repository *repository)
     HASH_DEL(repository->table->by_key, repository);
     repository_flights_free(repository);
     repository_public_free(repository);
+    repository_touches_free(repository);
     repository_pending_free(repository);
     proxy_grants_fini(&repository->grants);
     free(repository->negatives);
@@ -85,7 +86,7 @@ void proxy_repositories_free(struct proxy *proxy)
 static bool repository_is_idle(const struct repository *repository)
 {
     return repository->flights == NULL && repository->pending == NULL &&
-           repository->check == NULL && repository->n_calls == 0;
+           repository->check == NULL && repository->n_touching == 0 && repository->n_calls == 0;
 }
 
 /* Room for one more: the least recently used one that is idle goes. */
@@ -485,6 +486,7 @@ void proxy_repository_get_manifest(struct proxy *proxy, const struct proxy_manif
     DT_ASSERT(call->loop != NULL);
     call->reference = *wish->reference;
     call->accept = dt_strdup(wish->accept);
+    call->is_pull = wish->is_pull;
     call->manifest_done = done;
     call->arg = arg;
     call_send(call);

@@ -69,6 +69,7 @@ struct proxy_manifest_wish { /* all borrowed for the call alone */
     const struct reg_reference *reference;
     const char *authorization; /* the caller's; NULL = anonymous */
     const char *accept;        /* the caller's, joined; NULL = anything */
+    bool is_pull;              /* GET: the registry would note a pull; false for HEAD */
 };
 /* done comes exactly once, on the calling loop, never from inside. */
 void proxy_repository_get_manifest(struct proxy *, const struct proxy_manifest_wish *,

@@ -29,6 +29,8 @@ static void answer_object(struct repository_call *call, struct cache_object **ob
     manifest->freshness = freshness;
     manifest->source = source;
     if (dt_accept_admits(call->accept, (*object)->media_type)) {
+        if (freshness != PROXY_STALE) /* upstream is away */
+            repository_touch(call, &(*object)->digest, freshness == PROXY_MISS);
         manifest->object = *object;
     } else {
         manifest->must_relay = true;

@@ -7,6 +7,7 @@
  *   repository_flight.c    one question upstream, shared by the calls that may share it
  *   repository_store.c     the cache, and what is on its way into it
  *   repository_public.c    may anybody read here?
+ *   repository_touch.c     upstream's record of pulls
  *
  * A call is begun on the home loop, takes its steps there (each step ends in another flight or in
  * an answer), and goes home with its answer.
@@ -31,6 +32,7 @@ struct repository_call;
 struct repository_flight;
 struct repository_pending;
 struct repository_public_check;
+struct repository_touch;
 
 struct repository_table { /* one per loop */
     struct proxy *proxy;
@@ -63,6 +65,8 @@ struct repository {
     unsigned next_negative;
     struct repository_public_check *check; /* running; owned */
     uint64_t next_check_ms;
+    struct repository_touch *touches; /* manifests that upstream knows were pulled; oldest first */
+    unsigned n_touching;              /* of those, on their way */
     UT_hash_handle hh;
 };
 
@@ -102,6 +106,7 @@ struct repository_call {
     /* on the home loop */
     struct repository *repository;
     uint64_t deadline_ms;
+    bool is_pull;  /* the client wants the bytes: upstream would have noted a pull */
     bool is_probe; /* goes upstream whatever the cache says */
     bool has_retried;
     flight_landed_f landed;
@@ -188,5 +193,12 @@ void repository_public_set(struct repository *);
  * done lately. `is_there`: the caller was just told yes, so a 404 is a no to strangers. */
 void repository_public_check(struct repository_call *, bool is_there);
 void repository_public_free(struct repository *);
+
+/* ---- repository_touch.c ---- */
+
+/* This call is answered with the manifest `digest`: from the cache, or (`is_seen`) by a GET that
+ * upstream has just seen. Sends one in the background where the upstream's options want it. */
+void repository_touch(const struct repository_call *, const struct dt_digest *digest, bool is_seen);
+void repository_touches_free(struct repository *);
 
 #endif

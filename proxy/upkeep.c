@@ -60,7 +60,8 @@ static void texts_fini(struct texts *texts)
 static bool is_same_upstream(const struct reg_upstream *a, const struct reg_upstream *b)
 {
     if (strcmp(a->name, b->name) != 0 || a->n_endpoints != b->n_endpoints ||
-        a->own_credentials != b->own_credentials || a->revalidate_ms != b->revalidate_ms)
+        a->own_credentials != b->own_credentials || a->revalidate_ms != b->revalidate_ms ||
+        a->touch_ms != b->touch_ms)
         return false;
     for (size_t i = 0; i < a->n_endpoints; i++)
         if (strcmp(a->endpoints[i].url, b->endpoints[i].url) != 0)

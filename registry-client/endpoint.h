@@ -64,6 +64,7 @@ struct reg_upstream {
     size_t n_endpoints;
     bool own_credentials;   /* mode B: we answer with our account; clients send none */
     uint64_t revalidate_ms; /* manifests by digest too (Harbor's 412 policy); 0 = never */
+    uint64_t touch_ms; /* a pull answered from a cache is told upstream this often; 0 = never */
 };
 void reg_upstream_fini(struct reg_upstream *);
 /* The one of this name, without regard to case; Docker Hub by any of its names. NULL = none. */

@@ -44,6 +44,10 @@ const char reg_upstreams_sample[] =
     "read\n"
     "#    revalidate: 60s           # ask about manifests by digest too (Harbor's scan policy); 0s "
     "= "
+    "never\n"
+    "#    touch: 1h                 # repeat a cached manifest's GET there, at most this often, so "
+    "that\n"
+    "#                              # its record of pulls stays true (Harbor's retention); 0s = "
     "never\n";
 
 /* ---- a mapping into a struct of borrowed texts ---- */
@@ -67,13 +71,14 @@ static const struct key_row endpoint_keys[] = {
 };
 
 struct upstream_texts {
-    const char *name, *own_credentials, *revalidate;
+    const char *name, *own_credentials, *revalidate, *touch;
     const struct dt_yaml *endpoints;
 };
 static const struct key_row upstream_keys[] = {
     {"name", offsetof(struct upstream_texts, name)},
     {"own-credentials", offsetof(struct upstream_texts, own_credentials)},
     {"revalidate", offsetof(struct upstream_texts, revalidate)},
+    {"touch", offsetof(struct upstream_texts, touch)},
     {NULL, 0},
 };
 
@@ -250,6 +255,8 @@ static int build_upstream(struct reg_upstream *out, const struct upstream_texts 
     rc = parse_bool(&out->own_credentials, "own-credentials", texts->own_credentials, err);
     if (rc == 0 && texts->revalidate != NULL)
         rc = dt_duration_parse(&out->revalidate_ms, texts->revalidate, err);
+    if (rc == 0 && texts->touch != NULL)
+        rc = dt_duration_parse(&out->touch_ms, texts->touch, err);
     if (rc == 0)
         rc = take_endpoints(out, texts->endpoints, err);
     if (rc == 0 && out->own_credentials && !out->endpoints[0].has_credentials)

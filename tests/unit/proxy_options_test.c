@@ -89,6 +89,7 @@ static void options__the_list_of_upstreams_is_read_in_order(void **state)
           "upstreams:\n"
           "  - name: Harbor.Example:5000\n"
           "    revalidate: 60s\n"
+          "    touch: 1h\n"
           "    endpoints:\n"
           "      - url: https://harbor.example:5000\n"
           "        ca-file: /etc/ca.pem\n"
@@ -101,6 +102,7 @@ static void options__the_list_of_upstreams_is_read_in_order(void **state)
     const struct reg_upstream *first = &options.upstreams.list[0];
     assert_string_equal(first->name, "harbor.example:5000");
     assert_int_equal(first->revalidate_ms, 60000);
+    assert_int_equal(first->touch_ms, 3600000);
     assert_int_equal(first->n_endpoints, 2);
     assert_string_equal(first->endpoints[0].ca_file, "/etc/ca.pem");
     assert_true(first->endpoints[0].insecure_tls);
@@ -192,6 +194,7 @@ static void options__wrong_lists_are_refused_with_line_and_reason(void **state)
         {"upstreams:\n  - {name: a.test, endpoints: [[x]]}\n", "an endpoint is a url"},
         {"upstreams:\n  - {name: a.test, colour: red, endpoints: [https://a.test]}\n", "colour"},
         {"upstreams:\n  - {name: [a], endpoints: [https://a.test]}\n", "single value"},
+        {"upstreams:\n  - {name: a.test, touch: often, endpoints: [https://a.test]}\n", "often"},
         {"upstreams:\n  - {name: a.test, revalidate: soon, endpoints: [https://a.test]}\n", "soon"},
         {"upstreams:\n  - {name: a.test, own-credentials: maybe, endpoints: [https://a.test]}\n",
          "maybe"},
