@@ -1,333 +1,54 @@
 /*
- * proxy/admin.c - the admin endpoint's listener: who may ask, which handler answers, how a call
- * ends.
+ * proxy/admin.c - the proxy's own rows of the admin API.
  *
- *   start (token read, listener open) -> calls -> stop (listener drained, calls over) -> free
- *
- * Who may ask: with a token file, whoever shows the token. Without one the listener is on loopback
- * or a unix socket (options.c sees to it), and what remains is a browser on this machine that a web
- * page sends here: requests that name a foreign host or an origin are refused. Threads: calls live
- * on their connection's loop; what SIGHUP changes lies under one lock that is held for a copy only.
+ * A new route of the proxy alone: a row here, its handler in proxy/admin_<noun>.c, a section in
+ * docs/api.md (tests/lint/generated looks). Rows of both daemons are in transfer/admin.c.
  */
-#define LOG_COMPONENT "admin"
 #include "proxy/admin.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "base/log.h"
-#include "base/mem.h"
-#include "proxy/admin_priv.h"
-
-#define TOKEN_MAX         1024
-#define TOKEN_MIN         12
-#define ADMIN_CONNECTIONS 64
-#define ADMIN_DRAIN_MS    1000
-
-struct proxy_admin {
-    struct proxy *proxy;
-    struct dt_httpd *httpd;
-    char address[300];
-    /* under `lock` */
-    pthread_mutex_t lock;
-    pthread_cond_t idle;
-    unsigned n_calls;
-    bool has_token;
-    struct dt_digest token; /* sha256 of it: compared in constant time, whatever its length */
-    char *config;           /* owned; JSON */
-    uint64_t scrub_rate;
+/* clang-format off */
+static const struct dt_admin_route routes[] = {
+    {DT_GET, "/v1/tasks", DT_ADMIN_ON_LOOP, false, transfer_admin_get_tasks,
+     "Downloads that run now: progress, rate, bytes by source, waiting clients."},
+    {.pattern = NULL},
 };
+/* clang-format on */
 
-/* ---- the token ---- */
+const struct dt_admin_route *const proxy_admin_tables[] = {transfer_admin_routes, routes, NULL};
 
-static int read_token(char out[TOKEN_MAX], const char *file, struct dt_err *err)
+static struct transfer_admin_config config_of(const struct proxy_options *options)
 {
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return dt_err_errno(err, DT_EINVAL, errno, "admin-token-file %s", file);
-    ssize_t len = read(fd, out, TOKEN_MAX - 1);
-    int saved = errno;
-    dt_close(&fd);
-    if (len < 0)
-        return dt_err_errno(err, DT_EINVAL, saved, "admin-token-file %s", file);
-    out[len] = '\0';
-    out[strcspn(out, "\r\n")] = '\0';
-    if (strlen(out) < TOKEN_MIN)
-        return dt_err_set(err, DT_EINVAL,
-                          "admin-token-file %s: its first line has less than %d characters, put a "
-                          "random token there",
-                          file, TOKEN_MIN);
-    return 0;
-}
-
-int proxy_admin_read_token(struct proxy_admin *admin, struct dt_err *err)
-{
-    const char *file = admin->proxy->options->admin_token_file;
-    char text[TOKEN_MAX];
-    if (file == NULL)
-        return 0;
-    int rc = read_token(text, file, err);
-    if (rc == 0) {
-        (void)pthread_mutex_lock(&admin->lock);
-        dt_digest_of(&admin->token, DT_SHA256, text, strlen(text));
-        admin->has_token = true;
-        (void)pthread_mutex_unlock(&admin->lock);
-    }
-    explicit_bzero(text, sizeof text);
-    return rc;
-}
-
-static bool is_token(const char *authorization, const struct dt_digest *token)
-{
-    struct dt_digest shown;
-    if (authorization == NULL || strncasecmp(authorization, "Bearer ", 7) != 0)
-        return false;
-    const char *text = authorization + 7 + strspn(authorization + 7, " ");
-    dt_digest_of(&shown, DT_SHA256, text, strlen(text));
-    uint8_t differs = 0;
-    for (size_t i = 0; i < sizeof shown.raw; i++)
-        differs |= shown.raw[i] ^ token->raw[i];
-    return differs == 0;
-}
-
-/* A page on the web can make a browser send requests to loopback (with an Origin), or read the
- * answers by pointing its own name at 127.0.0.1 (with that name as Host). */
-static bool is_from_a_web_page(struct dt_http_req *http)
-{
-    const char *host = dt_http_host(http);
-    if (dt_http_header(http, "origin") != NULL)
-        return true;
-    if (host == NULL || host[0] == '\0')
-        return false;
-    size_t len = host[0] == '[' ? strcspn(host, "]") : strcspn(host, ":");
-    bool is_ip = host[0] == '[' || strspn(host, "0123456789.") >= len;
-    bool is_localhost = len == strlen("localhost") && strncasecmp(host, "localhost", len) == 0;
-    return !is_ip && !is_localhost;
-}
-
-/* Answers and returns false when this caller may not. */
-static bool authorise(struct admin_call *call)
-{
-    struct proxy_admin *admin = call->admin;
-    (void)pthread_mutex_lock(&admin->lock);
-    bool has_token = admin->has_token;
-    struct dt_digest token = admin->token;
-    (void)pthread_mutex_unlock(&admin->lock);
-    if (call->match.route != NULL && call->match.route->is_open)
-        return true;
-    if (has_token && !is_token(dt_http_header(call->http, "authorization"), &token)) {
-        dt_http_add_header(call->http, "WWW-Authenticate", "Bearer realm=\"darter\"");
-        admin_answer_problem(
-            call, 401, "EUNAUTHORIZED",
-            "the token of admin-token-file is needed: Authorization: Bearer TOKEN");
-        return false;
-    }
-    if (!has_token && is_from_a_web_page(call->http)) {
-        admin_answer_problem(call, 403, "EDENIED",
-                             "requests of web pages are refused; ask by IP address or localhost");
-        return false;
-    }
-    return true;
-}
-
-/* ---- a call ---- */
-
-static void let_go(struct admin_call *call)
-{
-    struct proxy_admin *admin = call->admin;
-    DT_ASSERT(call->holders > 0);
-    if (--call->holders > 0)
-        return;
-    free(call->body);
-    free(call->link);
-    free(call->location);
-    call->magic = 0;
-    free(call);
-    (void)pthread_mutex_lock(&admin->lock);
-    if (--admin->n_calls == 0)
-        (void)pthread_cond_broadcast(&admin->idle);
-    (void)pthread_mutex_unlock(&admin->lock);
-}
-
-static void on_end(void *arg, const struct dt_http_summary *summary)
-{
-    struct admin_call *call = arg;
-    DT_ASSERT(call->magic == ADMIN_CALL_MAGIC);
-    dt_log_debug("request", "method=%s target=%s status=%d us=%llu peer=%s",
-                 dt_http_method_name(call->http), DT_LOG_Q(dt_http_target(call->http)),
-                 summary->status, (unsigned long long)summary->total_us,
-                 DT_LOG_Q(dt_http_peer(call->http)));
-    call->http = NULL;
-    let_go(call);
-}
-
-void admin_call_finish(struct admin_call *call)
-{
-    DT_ASSERT(call->magic == ADMIN_CALL_MAGIC && call->status != 0);
-    dt_loop_assert_mine(call->loop);
-    if (call->http != NULL) {
-        dt_http_add_header(call->http, "Cache-Control", "no-store");
-        if (call->content_type != NULL)
-            dt_http_add_header(call->http, "Content-Type", call->content_type);
-        if (call->link != NULL)
-            dt_http_add_headerf(call->http, "Link", "<%s>; rel=\"next\"", call->link);
-        if (call->location != NULL)
-            dt_http_add_header(call->http, "Location", call->location);
-        if (call->status == 405)
-            dt_http_add_header(call->http, "Allow", call->match.allow);
-        if (call->body == NULL)
-            dt_http_reply_head(call->http, call->status, 0);
-        else
-            dt_http_reply(call->http, call->status, call->body, strlen(call->body));
-    }
-    let_go(call);
-}
-
-static void run_job(struct dt_job *job)
-{
-    struct admin_call *call = dt_container_of(job, struct admin_call, job);
-    call->match.route->handle(call);
-}
-
-static void job_done(struct dt_job *job)
-{
-    admin_call_finish(dt_container_of(job, struct admin_call, job));
-}
-
-static struct admin_call *call_new(struct proxy_admin *admin, struct dt_http_req *http)
-{
-    struct admin_call *call = dt_new(struct admin_call);
-    call->magic = ADMIN_CALL_MAGIC;
-    call->holders = 2;
-    call->admin = admin;
-    call->proxy = admin->proxy;
-    call->loop = dt_http_loop(http);
-    call->http = http;
-    (void)pthread_mutex_lock(&admin->lock);
-    admin->n_calls++;
-    (void)pthread_mutex_unlock(&admin->lock);
-    dt_http_on_end(http, on_end, call);
-    return call;
-}
-
-static void match(struct admin_call *call)
-{
-    const char *target = dt_http_target(call->http);
-    size_t path_len = strcspn(target, "?");
-    const char *query = target[path_len] == '?' ? target + path_len + 1 : "";
-    admin_route_match(&call->match, admin_routes, dt_http_method(call->http), target, path_len);
-    if (!dt_text_print(call->query, sizeof call->query, "%s", query)) {
-        call->match = (struct admin_match){.status = 400};
-        (void)dt_text_print(call->match.problem, sizeof call->match.problem,
-                            "the query is longer than %d bytes", ADMIN_QUERY_MAX);
-    }
-}
-
-static void handle(void *arg, struct dt_http_req *http)
-{
-    struct admin_call *call = call_new(arg, http);
-    match(call);
-    if (authorise(call) && call->match.route == NULL)
-        admin_answer_problem(call, call->match.status, NULL, call->match.problem);
-    if (call->status != 0) {
-        admin_call_finish(call);
-        return;
-    }
-    if (call->match.route->where == ADMIN_ON_LOOP) {
-        call->match.route->handle(call);
-        return;
-    }
-    call->job = (struct dt_job){.run = run_job, .done = job_done, .loop = call->loop};
-    dt_pool_submit(call->proxy->transfer.pool, &call->job);
-}
-
-/* ---- life ---- */
-
-void proxy_admin_show_options(struct proxy_admin *admin, const struct proxy_options *options)
-{
-    json_t *json = admin_json_config(options);
-    char *text = json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
-    json_decref(json);
-    (void)pthread_mutex_lock(&admin->lock);
-    char *old = admin->config;
-    admin->config = text;
-    admin->scrub_rate = options->scrub_rate_bytes;
-    (void)pthread_mutex_unlock(&admin->lock);
-    free(old);
-}
-
-char *admin_config_text(struct proxy_admin *admin)
-{
-    (void)pthread_mutex_lock(&admin->lock);
-    char *text = dt_strdup(admin->config);
-    (void)pthread_mutex_unlock(&admin->lock);
-    return text;
-}
-
-uint64_t admin_scrub_rate(struct proxy_admin *admin)
-{
-    (void)pthread_mutex_lock(&admin->lock);
-    uint64_t rate = admin->scrub_rate;
-    (void)pthread_mutex_unlock(&admin->lock);
-    return rate;
-}
-
-int proxy_admin_start(struct proxy_admin **out, struct proxy *proxy, struct dt_err *err)
-{
-    struct proxy_admin *admin = dt_new(struct proxy_admin);
-    admin->proxy = proxy;
-    (void)pthread_mutex_init(&admin->lock, NULL);
-    (void)pthread_cond_init(&admin->idle, NULL);
-    proxy_admin_show_options(admin, proxy->options);
-    admin_metrics_register(proxy);
-    struct dt_httpd_opts opts = {
-        .name = "admin",
-        .handler = handle,
-        .arg = admin,
-        .pool = proxy->transfer.pool,
-        .max_connections = ADMIN_CONNECTIONS,
+    return (struct transfer_admin_config){
+        .options = options,
+        .spec = &proxy_config_spec,
+        .upstreams = &options->upstreams,
+        .scrub_rate_bytes = options->scrub_rate_bytes,
     };
-    int rc = dt_addr_parse(&opts.addr, proxy->options->admin_listen, err);
-    if (rc == 0)
-        rc = proxy_admin_read_token(admin, err);
-    if (rc == 0)
-        rc = dt_httpd_start(&admin->httpd, proxy->transfer.loops, &opts, err);
-    if (rc < 0) {
-        proxy_admin_free(&admin);
-        return rc;
-    }
-    if (opts.addr.unix_path[0] == '\0')
-        opts.addr.port = dt_httpd_port(admin->httpd);
-    (void)dt_addr_format(admin->address, &opts.addr);
-    *out = admin;
-    return 0;
 }
 
-const char *proxy_admin_address(const struct proxy_admin *admin)
+void proxy_admin_show_options(struct transfer_admin *admin, const struct proxy_options *options)
 {
-    return admin->address;
+    struct transfer_admin_config config = config_of(options);
+    transfer_admin_show_config(admin, &config);
 }
 
-void proxy_admin_stop(struct proxy_admin *admin)
+int proxy_admin_start(struct transfer_admin **out, struct proxy *proxy, struct dt_err *err)
 {
-    dt_httpd_drain(admin->httpd, ADMIN_DRAIN_MS);
-    (void)pthread_mutex_lock(&admin->lock);
-    while (admin->n_calls > 0)
-        (void)pthread_cond_wait(&admin->idle, &admin->lock);
-    (void)pthread_mutex_unlock(&admin->lock);
-}
-
-void proxy_admin_free(struct proxy_admin **admin)
-{
-    if (*admin == NULL)
-        return;
-    if ((*admin)->httpd != NULL)
-        dt_httpd_free(&(*admin)->httpd);
-    (void)pthread_mutex_destroy(&(*admin)->lock);
-    (void)pthread_cond_destroy(&(*admin)->idle);
-    free((*admin)->config);
-    dt_free(admin);
+    const struct proxy_options *options = proxy->options;
+    struct transfer_admin_config config = config_of(options);
+    struct transfer_admin_opts opts = {
+        .program = proxy_config_spec.program,
+        .transfer = &proxy->transfer,
+        .upstreams = &options->upstreams,
+        .default_upstream = options->default_upstream,
+        .started_ms = proxy->started_ms,
+        .is_draining = &proxy->is_draining,
+        .tables = proxy_admin_tables,
+        .daemon = proxy,
+    };
+    struct dt_admin_opts endpoint = {
+        .listen = options->admin_listen,
+        .token_file = options->admin_token_file,
+    };
+    return transfer_admin_start(out, &opts, &config, &endpoint, err);
 }

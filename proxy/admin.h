@@ -1,32 +1,18 @@
 /*
- * proxy/admin.h - the admin endpoint: what is here, what goes on, and what an operator may change.
- *
- *   proxy_admin_start -> (proxy_admin_show_options | proxy_admin_read_token)* -> _stop -> _free
- *
- * JSON over HTTP on a listener of its own; every route is a row of the table in admin_routes.c and
- * is described in docs/api.md. Work that may wait for the disk runs on the pool. All calls from
- * main.
+ * proxy/admin.h - the proxy's admin endpoint: what is here, what goes on, and what an operator may
+ * change. All but the table of routes is shared with the supernode: transfer/admin.h.
  */
 #ifndef DARTER_PROXY_ADMIN_H
 #define DARTER_PROXY_ADMIN_H
 
 #include "proxy/proxy.h"
+#include "transfer/admin.h"
 
-struct proxy_admin;
+extern const struct dt_admin_route *const proxy_admin_tables[];
 
 /* Reads the token, opens the listener. Errors: DT_EINVAL (token file), DT_EIO (address). */
-int proxy_admin_start(struct proxy_admin **out, struct proxy *, struct dt_err *err);
-/* Where it listens, with the real port: "127.0.0.1:65003", "unix:/run/darter/admin.sock". Borrowed.
- */
-const char *proxy_admin_address(const struct proxy_admin *);
+int proxy_admin_start(struct transfer_admin **out, struct proxy *, struct dt_err *err);
 /* SIGHUP: what /v1/config shows from now on. Copied. */
-void proxy_admin_show_options(struct proxy_admin *, const struct proxy_options *);
-/* SIGHUP: reads the token file again; on failure the old token stays. */
-int proxy_admin_read_token(struct proxy_admin *, struct dt_err *err);
-/* Stops accepting and waits until every request has ended. The loops and the pool must still run.
- */
-void proxy_admin_stop(struct proxy_admin *);
-/* After dt_loops_stop(). Harmless on NULL. */
-void proxy_admin_free(struct proxy_admin **);
+void proxy_admin_show_options(struct transfer_admin *, const struct proxy_options *);
 
 #endif

@@ -38,7 +38,7 @@ struct daemon {
     struct proxy_options options;
     struct proxy proxy;
     struct dt_httpd *mirror;
-    struct proxy_admin *admin;
+    struct transfer_admin *admin;
     bool is_running; /* the loops */
 };
 
@@ -171,7 +171,7 @@ static void say_ready(const struct daemon *daemon)
     if (addr.unix_path[0] == '\0')
         addr.port = dt_httpd_port(daemon->mirror);
     dt_log_info("ready", "listen=%s admin=%s upstreams=%zu cache=%s", dt_addr_format(text, &addr),
-                proxy_admin_address(daemon->admin), daemon->proxy.n_upstreams,
+                transfer_admin_address(daemon->admin), daemon->proxy.n_upstreams,
                 DT_LOG_Q(daemon->options.cache_dir));
 }
 
@@ -222,12 +222,12 @@ static void stop(struct daemon *daemon)
     if (daemon->is_running && proxy->transfer.tasks != NULL)
         abort_tasks(proxy);
     if (daemon->admin != NULL)
-        proxy_admin_stop(daemon->admin);
+        transfer_admin_stop(daemon->admin);
     if (daemon->is_running && proxy->transfer.cache != NULL)
         cache_quiesce(proxy->transfer.cache); /* aborted writers end on their loops */
     if (daemon->is_running)
         dt_loops_stop(proxy->transfer.loops);
-    proxy_admin_free(&daemon->admin);
+    transfer_admin_free(&daemon->admin);
     dt_httpd_free(&daemon->mirror);
     transfer_tasks_free(&proxy->transfer);
     proxy_pings_free(proxy);

@@ -154,7 +154,7 @@ void proxy_upkeep_reload(struct proxy_options *options, const struct proxy_parts
     apply(options, &fresh, parts->proxy);
     proxy_options_fini(&fresh);
     proxy_admin_show_options(parts->admin, options);
-    if (proxy_admin_read_token(parts->admin, &err) < 0)
+    if (transfer_admin_read_token(parts->admin, &err) < 0)
         dt_log_error("token_kept", "err=%s", DT_LOG_Q(err.msg));
     reload_tls(options, parts->mirror);
     dt_log_info("reloaded", "file=%s", DT_LOG_Q(file_of(options)));

@@ -12,7 +12,7 @@
  * what cannot be used of them leaves the old one in place. `options` is main's own copy. */
 struct proxy_parts { /* what a reload may reach; borrowed */
     struct proxy *proxy;
-    struct proxy_admin *admin;
+    struct transfer_admin *admin;
     struct dt_httpd *mirror;
 };
 void proxy_upkeep_reload(struct proxy_options *options, const struct proxy_parts *, int argc,

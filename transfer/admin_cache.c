@@ -1,11 +1,11 @@
 /*
- * proxy/admin_cache.c - the cache on the admin API: look, remove, pin, scrub.
+ * transfer/admin_cache.c - the cache on the admin API: look, remove, pin, scrub.
  *
  * What walks the index runs on the pool. Changes are queued to the cache's writer and answered when
  * they are committed, on the call's loop.
  */
 #define LOG_COMPONENT "admin"
-#include "proxy/admin_priv.h"
+#include "transfer/admin_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +22,8 @@ static json_t *json_of_scrub(const struct cache_usage *usage)
 {
     json_t *json = json_pack("{s:b, s:I, s:I}", "running", usage->is_scrubbing, "checked",
                              (json_int_t)usage->scrub_checked, "bad", (json_int_t)usage->scrub_bad);
-    admin_json_time(json, "started", usage->scrub_started_ms);
-    admin_json_time(json, "finished", usage->scrub_finished_ms);
+    dt_admin_json_time(json, "started", usage->scrub_started_ms);
+    dt_admin_json_time(json, "finished", usage->scrub_finished_ms);
     return json;
 }
 
@@ -61,66 +61,66 @@ static const char *state_word(enum cache_state state)
 
 static json_t *json_of_entry(const struct cache_entry *entry)
 {
-    json_t *json = json_pack("{s:o, s:s, s:s, s:b, s:I, s:I, s:I}", "digest",
-                             admin_json_digest(&entry->digest), "state", state_word(entry->state),
-                             "kind", entry->is_object ? "object" : "blob", "pinned",
-                             entry->is_pinned, "size", (json_int_t)entry->size, "present_bytes",
-                             (json_int_t)entry->present_bytes, "hits", (json_int_t)entry->hits);
+    json_t *json = json_pack(
+        "{s:o, s:s, s:s, s:b, s:I, s:I, s:I}", "digest", dt_admin_json_digest(&entry->digest),
+        "state", state_word(entry->state), "kind", entry->is_object ? "object" : "blob", "pinned",
+        entry->is_pinned, "size", (json_int_t)entry->size, "present_bytes",
+        (json_int_t)entry->present_bytes, "hits", (json_int_t)entry->hits);
     json_t *media_type = entry->media_type[0] != '\0' ? json_string(entry->media_type) : NULL;
     if (media_type != NULL)
         (void)json_object_set_new(json, "media_type", media_type);
-    admin_json_time(json, "created", entry->created_ms);
-    admin_json_time(json, "used", entry->used_ms);
-    admin_json_time(json, "verified", entry->verified_ms);
+    dt_admin_json_time(json, "created", entry->created_ms);
+    dt_admin_json_time(json, "used", entry->used_ms);
+    dt_admin_json_time(json, "verified", entry->verified_ms);
     return json;
 }
 
 /* Nothing found below a name that is no upstream of ours is a slip of the pen, not an empty list.
  * What an upstream left behind that was taken out of the options is still listed. */
-static int check_upstream(const struct admin_page *page, const struct proxy *proxy, size_t n,
-                          struct dt_err *err)
+static int check_upstream(const struct transfer_admin_page *page,
+                          const struct reg_upstreams *upstreams, size_t n, struct dt_err *err)
 {
     const char *name = page->filter.upstream;
     struct dt_text names = {0};
     if (n > 0 || page->limit == 0 || page->has_after || name == NULL ||
-        reg_upstream_find(proxy->upstreams, proxy->n_upstreams, name) != NULL)
+        reg_upstream_find(upstreams->list, upstreams->n, name) != NULL)
         return 0;
-    for (size_t i = 0; i < proxy->n_upstreams; i++)
-        dt_text_addf(&names, "%s%s", i > 0 ? ", " : "", proxy->upstreams[i].name);
+    for (size_t i = 0; i < upstreams->n; i++)
+        dt_text_addf(&names, "%s%s", i > 0 ? ", " : "", upstreams->list[i].name);
     (void)dt_err_set(err, DT_EINVAL, "unknown upstream \"%.60s\", there is: %.150s", name,
                      dt_text_str(&names));
     dt_text_fini(&names);
     return -DT_EINVAL;
 }
 
-void admin_get_cache(struct admin_call *call)
+void transfer_admin_get_cache(struct dt_admin_call *call)
 {
-    struct admin_page page;
+    struct transfer_admin_page page;
     struct cache_entry *entries = NULL;
     size_t n = 0;
     struct cache_usage usage;
     struct dt_err err = {0};
-    if (admin_page_parse(&page, call->query, &err) < 0 ||
-        (page.limit > 0 && cache_list(&entries, &n, call->proxy->transfer.cache, &page.filter,
+    if (transfer_admin_page_parse(&page, call->query, &err) < 0 ||
+        (page.limit > 0 && cache_list(&entries, &n, transfer_admin_cache(call), &page.filter,
                                       page.has_after ? &page.after : NULL, page.limit, &err) < 0) ||
-        check_upstream(&page, call->proxy, n, &err) < 0) {
+        check_upstream(&page, transfer_admin_of(call)->opts.upstreams, n, &err) < 0) {
         free(entries);
-        admin_answer_err(call, &err);
+        dt_admin_answer_err(call, &err);
         return;
     }
-    cache_usage(&usage, call->proxy->transfer.cache);
+    cache_usage(&usage, transfer_admin_cache(call));
     json_t *blobs = json_array();
     for (size_t i = 0; i < n; i++)
         (void)json_array_append_new(blobs, json_of_entry(&entries[i]));
     bool has_more = n > 0 && n == page.limit;
-    json_t *next = has_more ? admin_json_digest(&entries[n - 1].digest) : json_null();
+    json_t *next = has_more ? dt_admin_json_digest(&entries[n - 1].digest) : json_null();
     if (has_more)
-        call->link = admin_page_next(&page, &entries[n - 1].digest);
+        call->link = transfer_admin_page_next(&page, &entries[n - 1].digest);
     free(entries);
-    admin_answer_json(call, 200,
-                      json_pack("{s:o, s:o, s:o, s:o, s:o}", "usage", json_of_usage(&usage),
-                                "statistics", json_of_statistics(&usage), "scrub",
-                                json_of_scrub(&usage), "blobs", blobs, "next", next));
+    dt_admin_answer_json(call, 200,
+                         json_pack("{s:o, s:o, s:o, s:o, s:o}", "usage", json_of_usage(&usage),
+                                   "statistics", json_of_statistics(&usage), "scrub",
+                                   json_of_scrub(&usage), "blobs", blobs, "next", next));
 }
 
 /* ---- one blob ---- */
@@ -142,14 +142,14 @@ static json_t *json_of_repositories(struct cache *cache, const struct dt_digest 
     return list;
 }
 
-void admin_get_blob(struct admin_call *call)
+void transfer_admin_get_blob(struct dt_admin_call *call)
 {
-    struct cache *cache = call->proxy->transfer.cache;
+    struct cache *cache = transfer_admin_cache(call);
     struct cache_entry entry;
     struct dt_err err = {0};
     char *map = NULL;
     if (cache_stat(&entry, cache, &call->match.digest, &err) < 0) {
-        admin_answer_err(call, &err);
+        dt_admin_answer_err(call, &err);
         return;
     }
     json_t *json = json_of_entry(&entry);
@@ -163,81 +163,81 @@ void admin_get_blob(struct admin_call *call)
                                             (json_int_t)entry.n_present_pieces, "map", map));
         free(map);
     }
-    admin_answer_json(call, 200, json);
+    dt_admin_answer_json(call, 200, json);
 }
 
 /* A change was committed, or refused. */
 static void on_changed(void *arg, const struct dt_err *err)
 {
-    struct admin_call *call = arg;
+    struct dt_admin_call *call = arg;
     if (err->code == 0)
-        admin_answer_empty(call, 204);
+        dt_admin_answer_empty(call, 204);
     else
-        admin_answer_err(call, err);
-    admin_call_finish(call);
+        dt_admin_answer_err(call, err);
+    dt_admin_call_finish(call);
 }
 
-static struct cache_completion completion_of(struct admin_call *call)
+static struct cache_completion completion_of(struct dt_admin_call *call)
 {
     return (struct cache_completion){.done = on_changed, .arg = call, .loop = call->loop};
 }
 
-static void log_change(const struct admin_call *call, const char *what)
+static void log_change(const struct dt_admin_call *call, const char *what)
 {
     char digest[13];
     dt_log_info(what, "digest=%s peer=%s", dt_digest_short(digest, &call->match.digest),
                 DT_LOG_Q(dt_http_peer(call->http)));
 }
 
-void admin_delete_blob(struct admin_call *call)
+void transfer_admin_delete_blob(struct dt_admin_call *call)
 {
     log_change(call, "remove_asked");
-    cache_remove(call->proxy->transfer.cache, &call->match.digest, completion_of(call));
+    cache_remove(transfer_admin_cache(call), &call->match.digest, completion_of(call));
 }
 
-void admin_put_pin(struct admin_call *call)
+void transfer_admin_put_pin(struct dt_admin_call *call)
 {
     log_change(call, "pin_asked");
-    cache_pin(call->proxy->transfer.cache, &call->match.digest, true, completion_of(call));
+    cache_pin(transfer_admin_cache(call), &call->match.digest, true, completion_of(call));
 }
 
-void admin_delete_pin(struct admin_call *call)
+void transfer_admin_delete_pin(struct dt_admin_call *call)
 {
     log_change(call, "unpin_asked");
-    cache_pin(call->proxy->transfer.cache, &call->match.digest, false, completion_of(call));
+    cache_pin(transfer_admin_cache(call), &call->match.digest, false, completion_of(call));
 }
 
 /* ---- scrub ---- */
 
-void admin_get_scrub(struct admin_call *call)
+void transfer_admin_get_scrub(struct dt_admin_call *call)
 {
     struct cache_usage usage;
-    cache_usage(&usage, call->proxy->transfer.cache);
-    admin_answer_json(call, 200, json_of_scrub(&usage));
-    admin_call_finish(call);
+    cache_usage(&usage, transfer_admin_cache(call));
+    dt_admin_answer_json(call, 200, json_of_scrub(&usage));
+    dt_admin_call_finish(call);
 }
 
-void admin_post_scrub(struct admin_call *call)
+void transfer_admin_post_scrub(struct dt_admin_call *call)
 {
     char text[32];
     struct dt_err err = {0};
     struct cache_usage usage;
-    uint64_t rate = admin_scrub_rate(call->admin);
+    uint64_t rate = transfer_admin_scrub_rate(transfer_admin_of(call));
     int found = dt_query_get(text, sizeof text, call->query, "rate", &err);
     int rc = found > 0 ? dt_size_parse(&rate, text, &err) : found;
     if (rc == 0)
-        rc = cache_scrub_start(call->proxy->transfer.cache, rate, &err);
+        rc = cache_scrub_start(transfer_admin_cache(call), rate, &err);
     if (rc < 0) {
-        admin_answer_err(call, &err);
+        dt_admin_answer_err(call, &err);
         return;
     }
-    cache_usage(&usage, call->proxy->transfer.cache);
+    cache_usage(&usage, transfer_admin_cache(call));
     call->location = dt_strdup("/v1/cache/scrub");
-    admin_answer_json(call, 202, json_of_scrub(&usage));
+    dt_admin_answer_json(call, 202, json_of_scrub(&usage));
 }
 
-void admin_delete_scrub(struct admin_call *call)
+void transfer_admin_delete_scrub(struct dt_admin_call *call)
 {
-    cache_scrub_stop(call->proxy->transfer.cache);
-    admin_answer_empty(call, 204);
+    cache_scrub_stop(transfer_admin_cache(call));
+    dt_admin_answer_empty(call, 204);
 }

@@ -1,10 +1,10 @@
 /*
- * proxy/admin_tasks.c - downloads that run now on the admin API.
+ * transfer/admin_tasks.c - downloads that run now on the admin API.
  *
  * Tasks live on all loops: their snapshots are gathered by transfer_tasks_view(), which answers
  * later.
  */
-#include "proxy/admin_priv.h"
+#include "transfer/admin_priv.h"
 
 #include "base/mem.h"
 #include "transfer/source.h"
@@ -43,27 +43,28 @@ static json_t *json_of_kinds(const struct task_view *view)
 
 static json_t *json_of_task(const struct task_view *view)
 {
-    json_t *json = json_pack(
-        "{s:o, s:s, s:o, s:I, s:I, s:i, s:i, s:o, s:o}", "digest", admin_json_digest(&view->digest),
-        "state", task_state_word(view->state), "size", json_of_size(view->size), "present_bytes",
-        (json_int_t)view->present_bytes, "rate_bytes_s", (json_int_t)view->rate_bytes_s, "clients",
-        (int)view->n_clients, "streams", (int)view->n_streams, "bytes_by_source",
-        json_of_kinds(view), "sources", json_of_sources(view));
-    admin_json_time(json, "started", view->started_ms);
+    json_t *json =
+        json_pack("{s:o, s:s, s:o, s:I, s:I, s:i, s:i, s:o, s:o}", "digest",
+                  dt_admin_json_digest(&view->digest), "state", task_state_word(view->state),
+                  "size", json_of_size(view->size), "present_bytes",
+                  (json_int_t)view->present_bytes, "rate_bytes_s", (json_int_t)view->rate_bytes_s,
+                  "clients", (int)view->n_clients, "streams", (int)view->n_streams,
+                  "bytes_by_source", json_of_kinds(view), "sources", json_of_sources(view));
+    dt_admin_json_time(json, "started", view->started_ms);
     return json;
 }
 
 static void on_views(void *arg, const struct task_view *views, size_t n)
 {
-    struct admin_call *call = arg;
+    struct dt_admin_call *call = arg;
     json_t *tasks = json_array();
     for (size_t i = 0; i < n; i++)
         (void)json_array_append_new(tasks, json_of_task(&views[i]));
-    admin_answer_json(call, 200, json_pack("{s:o}", "tasks", tasks));
-    admin_call_finish(call);
+    dt_admin_answer_json(call, 200, json_pack("{s:o}", "tasks", tasks));
+    dt_admin_call_finish(call);
 }
 
-void admin_get_tasks(struct admin_call *call)
+void transfer_admin_get_tasks(struct dt_admin_call *call)
 {
-    transfer_tasks_view(&call->proxy->transfer, on_views, call);
+    transfer_tasks_view(transfer_admin_of(call)->opts.transfer, on_views, call);
 }

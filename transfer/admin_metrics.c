@@ -1,11 +1,11 @@
 /*
- * proxy/admin_metrics.c - /metrics: what registered itself anywhere, plus the numbers that live in
- * the cache and in the endpoints and are copied into gauges just before printing.
+ * transfer/admin_metrics.c - /metrics: what registered itself anywhere, plus the numbers that live
+ * in the cache and in the endpoints and are copied into gauges just before printing.
  *
  * The cache's rows are a table of (metric, field). Endpoints get their metrics at start, one set
  * each, and keep them until the process ends, as every metric does.
  */
-#include "proxy/admin_priv.h"
+#include "transfer/admin_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -121,36 +121,41 @@ static void set_endpoint(struct dt_metric *set, const struct reg_endpoint *endpo
     dt_metric_set(&set[ENDPOINT_STRIKES], (int64_t)atomic_load(&endpoint->strikes));
 }
 
-void admin_metrics_register(const struct proxy *proxy)
+void transfer_admin_metrics_register(const struct transfer_admin *admin)
 {
+    const struct reg_upstreams *upstreams = admin->opts.upstreams;
     size_t n = 0;
     if (endpoint_metrics != NULL)
         return;
     dt_metric_register(&cache_usable);
     dt_metric_register(&start_time);
-    dt_metric_set(&start_time, (int64_t)(proxy->started_ms / 1000));
+    dt_metric_set(&start_time, (int64_t)(admin->opts.started_ms / 1000));
     for (size_t i = 0; i < sizeof cache_rows / sizeof cache_rows[0]; i++)
         dt_metric_register(&cache_rows[i].metric);
-    for (size_t i = 0; i < proxy->n_upstreams; i++)
-        n += proxy->upstreams[i].n_endpoints;
+    for (size_t i = 0; i < upstreams->n; i++)
+        n += upstreams->list[i].n_endpoints;
     endpoint_metrics = dt_calloc(n, sizeof *endpoint_metrics);
     n = 0;
-    for (size_t i = 0; i < proxy->n_upstreams; i++)
-        for (size_t e = 0; e < proxy->upstreams[i].n_endpoints; e++)
-            register_endpoint(endpoint_metrics[n++], &proxy->upstreams[i],
-                              &proxy->upstreams[i].endpoints[e]);
+    for (size_t i = 0; i < upstreams->n; i++)
+        for (size_t e = 0; e < upstreams->list[i].n_endpoints; e++)
+            register_endpoint(endpoint_metrics[n++], &upstreams->list[i],
+                              &upstreams->list[i].endpoints[e]);
 }
 
-void admin_get_metrics(struct admin_call *call)
+void transfer_admin_get_metrics(struct dt_admin_call *call)
 {
-    struct proxy *proxy = call->proxy;
+    const struct transfer_admin *admin = transfer_admin_of(call);
+    const struct reg_upstreams *upstreams = admin->opts.upstreams;
     uint64_t now_ms = dt_mono_us() / 1000;
     size_t n = 0;
-    set_cache_rows(proxy->transfer.cache);
-    for (size_t i = 0; i < proxy->n_upstreams; i++)
-        for (size_t e = 0; e < proxy->upstreams[i].n_endpoints; e++)
-            set_endpoint(endpoint_metrics[n++], &proxy->upstreams[i].endpoints[e], now_ms);
+    set_cache_rows(admin->opts.transfer->cache);
+    for (size_t i = 0; i < upstreams->n; i++)
+        for (size_t e = 0; e < upstreams->list[i].n_endpoints; e++)
+            set_endpoint(endpoint_metrics[n++], &upstreams->list[i].endpoints[e], now_ms);
+    if (admin->opts.refresh_metrics != NULL)
+        admin->opts.refresh_metrics(admin->opts.daemon);
     struct dt_text text = {0};
     dt_metrics_print(&text);
-    admin_answer_text(call, 200, "text/plain; version=0.0.4; charset=utf-8", dt_text_take(&text));
+    dt_admin_answer_text(call, 200, "text/plain; version=0.0.4; charset=utf-8",
+                         dt_text_take(&text));
 }

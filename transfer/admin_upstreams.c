@@ -1,9 +1,11 @@
 /*
- * proxy/admin_upstreams.c - registries and their endpoints' health on the admin API.
+ * transfer/admin_upstreams.c - registries and their endpoints' health on the admin API.
  *
  * Reads plain atomics: each number is right, two of them may be of different moments.
  */
-#include "proxy/admin_priv.h"
+#include <string.h>
+
+#include "transfer/admin_priv.h"
 
 #include "base/mem.h"
 
@@ -32,25 +34,28 @@ static json_t *json_of_health(struct reg_endpoint *endpoint, uint64_t now_ms)
                   atomic_load(&endpoint->head_us_ewma) / 1000.0);
     (void)json_object_set_new(
         json, "last_error", last_error != 0 ? json_string(dt_code_name(last_error)) : json_null());
-    admin_json_time(json, "last_ok", atomic_load(&endpoint->last_ok_ms));
-    admin_json_time(json, "last_failed", atomic_load(&endpoint->last_failed_ms));
+    dt_admin_json_time(json, "last_ok", atomic_load(&endpoint->last_ok_ms));
+    dt_admin_json_time(json, "last_failed", atomic_load(&endpoint->last_failed_ms));
     return json;
 }
 
-void admin_get_upstreams(struct admin_call *call)
+void transfer_admin_get_upstreams(struct dt_admin_call *call)
 {
     uint64_t now_ms = dt_loop_now_ms(call->loop);
+    const struct transfer_admin_opts *opts = &transfer_admin_of(call)->opts;
     json_t *upstreams = json_array();
-    for (size_t i = 0; i < call->proxy->n_upstreams; i++) {
-        struct reg_upstream *upstream = &call->proxy->upstreams[i];
+    for (size_t i = 0; i < opts->upstreams->n; i++) {
+        struct reg_upstream *upstream = &opts->upstreams->list[i];
         json_t *endpoints = json_array();
+        bool is_default =
+            opts->default_upstream != NULL && strcmp(upstream->name, opts->default_upstream) == 0;
         for (size_t e = 0; e < upstream->n_endpoints; e++)
             (void)json_array_append_new(endpoints, json_of_health(&upstream->endpoints[e], now_ms));
-        (void)json_array_append_new(
-            upstreams, json_pack("{s:s, s:b, s:b, s:o}", "name", upstream->name, "default",
-                                 (int)(i == call->proxy->default_upstream), "own_credentials",
-                                 upstream->own_credentials, "endpoints", endpoints));
+        (void)json_array_append_new(upstreams,
+                                    json_pack("{s:s, s:b, s:b, s:o}", "name", upstream->name,
+                                              "default", is_default, "own_credentials",
+                                              upstream->own_credentials, "endpoints", endpoints));
     }
-    admin_answer_json(call, 200, json_pack("{s:o}", "upstreams", upstreams));
-    admin_call_finish(call);
+    dt_admin_answer_json(call, 200, json_pack("{s:o}", "upstreams", upstreams));
+    dt_admin_call_finish(call);
 }
