@@ -14,7 +14,7 @@
 
 #include "base/err.h"
 
-#define CACHE_PIECE_SIZE_MIN (512 * 1024u)
+#define CACHE_PIECE_SIZE_MIN (256 * 1024u)
 #define CACHE_PIECE_SIZE_MAX (16 * 1024 * 1024u)
 #define CACHE_BLOB_SIZE_MAX  (1ULL << 40) /* 1 TiB: far above any layer, far below overflow */
 

@@ -121,10 +121,10 @@ static unsigned check_everything(void)
             assert_int_equal(pread(fd, bytes, blob.size, 0), blob.size);
             assert_int_equal(cache_piece_map(&map, kit.cache, &blob.digest, NULL), 0);
             for (size_t piece = 0; map[piece] != '\0'; piece++) {
-                size_t start = piece * 512 * KIB, len = blob.size - start;
+                size_t start = piece * 256 * KIB, len = blob.size - start;
                 if (map[piece] == '1')
                     assert_memory_equal(bytes + start, blob.bytes + start,
-                                        len < 512 * KIB ? len : 512 * KIB);
+                                        len < 256 * KIB ? len : 256 * KIB);
             }
             dt_close(&fd);
             free(bytes), free(path), free(map);

@@ -353,7 +353,7 @@ KIT_USED void kit_fill_start(struct kit_fill *fill, struct kit *kit, const struc
     if (fill->loop == NULL)
         fill->loop = dt_loops_at(kit->loops, 0);
     if (fill->chunk == 0)
-        fill->chunk = 256 * 1024;
+        fill->chunk = 128 * 1024;
     if (fill->stop_after == 0)
         fill->stop_after = UINT64_MAX;
     kit_latch_init(&fill->ended);

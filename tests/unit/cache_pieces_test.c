@@ -19,8 +19,11 @@ static void pieces__size_gives_64_to_256_pieces(void **state)
         uint64_t blob_size;
         uint32_t piece_size;
     } rows[] = {
-        {0, 512 * KIB},   {1, 512 * KIB},     {128 * MIB, 512 * KIB}, {128 * MIB + 1, MIB},
-        {256 * MIB, MIB}, {1 * GIB, 4 * MIB}, {4 * GIB, 16 * MIB},    {1024 * GIB, 16 * MIB},
+        {0, 256 * KIB},         {1, 256 * KIB},
+        {64 * MIB, 256 * KIB},  {64 * MIB + 1, 512 * KIB},
+        {128 * MIB, 512 * KIB}, {128 * MIB + 1, MIB},
+        {256 * MIB, MIB},       {1 * GIB, 4 * MIB},
+        {4 * GIB, 16 * MIB},    {1024 * GIB, 16 * MIB},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         assert_int_equal(cache_pieces_choose_size(rows[i].blob_size), rows[i].piece_size);
