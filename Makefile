@@ -167,7 +167,7 @@ fuzz: lint-deps
 	    ASAN_OPTIONS=detect_leaks=1 build/fuzz/$$name.bin -max_total_time=$(FUZZ_SECONDS) \
 	        -artifact_prefix=build/fuzz/ build/fuzz/$$name tests/fuzz/corpus/$$name || exit 1; done
 
-bench-build: $(BENCH_PROGRAMS)
+bench-build: $(BENCH_PROGRAMS) $(B)/tests/sim/swarm
 bench: bench-deps
 	$(Q)$(MAKE) --no-print-directory all bench-build
 	$(Q)tests/bench/run --bin $(BIN) --build $(B)
