@@ -8,31 +8,22 @@
  * wrong. Everything is ended in the opposite order of its start; what never started is NULL.
  */
 #define LOG_COMPONENT "main"
-#include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <time.h>
-#include <unistd.h>
+#include <stdio.h>
+#include <stdlib.h>
 
+#include "base/daemon.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/tls.h"
-#include "base/units.h"
-#include "base/version.h"
-#include "transfer/account.h"
 #include "proxy/admin.h"
 #include "proxy/ping.h"
 #include "proxy/repository.h"
 #include "proxy/request.h"
-#include "transfer/task.h"
 #include "proxy/upkeep.h"
-
-#define WORKERS_DEFAULT 4
-#define EXIT_OPTIONS    2
+#include "transfer/life.h"
+#include "transfer/task.h"
+#include "transfer/upkeep.h"
 
 struct daemon {
     struct proxy_options options;
@@ -42,82 +33,26 @@ struct daemon {
     bool is_running; /* the loops */
 };
 
-/* ---- the process ---- */
-
-/* Every thread inherits the mask: signals are main's alone. */
-static void block_signals(sigset_t *out)
-{
-    (void)sigemptyset(out);
-    (void)sigaddset(out, SIGHUP);
-    (void)sigaddset(out, SIGTERM);
-    (void)sigaddset(out, SIGINT);
-    (void)pthread_sigmask(SIG_BLOCK, out, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-}
-
-/* A connection, its part file and its upstream are three descriptors: the usual 1024 are few. */
-static void raise_file_limit(unsigned max_connections)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-        dt_log_warn("file_limit", "err=%s", DT_LOG_Q(strerror(errno)));
-    if (limit.rlim_cur < 3 * (rlim_t)max_connections)
-        dt_log_warn("file_limit_low",
-                    "limit=%" PRIu64 " max_connections=%u do=\"raise LimitNOFILE= or lower "
-                    "max-connections\"",
-                    (uint64_t)limit.rlim_cur, max_connections);
-}
-
-static void warn(void *arg, const char *text)
-{
-    (void)arg;
-    dt_log_warn("options", "warning=%s", DT_LOG_Q(text));
-}
-
-static void start_log(const struct proxy_options *options)
-{
-    enum dt_log_level level = DT_LOG_INFO;
-    DT_ASSERT(dt_log_level_parse(&level, options->log_level, NULL) == 0); /* load checked it */
-    bool is_json = strcmp(options->log_format, "json") == 0;
-    dt_log_start(STDERR_FILENO, level, is_json ? DT_LOG_JSON : DT_LOG_KV);
-    dt_log_thread_name("main");
-    proxy_options_warnings(options, warn, NULL);
-}
-
 /* ---- start ---- */
 
 static int make_base(struct daemon *daemon, struct dt_err *err)
 {
     const struct proxy_options *options = &daemon->options;
-    struct proxy *proxy = &daemon->proxy;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned n_loops = options->loops != 0 ? options->loops : cores > 0 ? (unsigned)cores : 1;
-    int rc = dt_loops_new(&proxy->transfer.loops, n_loops, err);
-    if (rc == 0)
-        rc = dt_pool_new(&proxy->transfer.pool,
-                         options->workers != 0 ? options->workers : WORKERS_DEFAULT, err);
-    if (rc == 0)
-        rc = dt_fetcher_new(&proxy->transfer.fetcher, proxy->transfer.loops,
-                            &(struct dt_fetcher_opts){.user_agent = "darter/" DARTER_VERSION}, err);
-    if (rc == 0)
-        rc = cache_open(&proxy->transfer.cache,
-                        &(struct cache_opts){.dir = options->cache_dir,
-                                             .max_bytes = options->cache_max_bytes,
-                                             .min_free_bytes = options->cache_min_free_bytes,
-                                             .pool = proxy->transfer.pool},
-                        err);
-    return rc;
+    return transfer_open(&daemon->proxy.transfer,
+                         &(struct transfer_life_opts){
+                             .loops = options->loops,
+                             .workers = options->workers,
+                             .cache_dir = options->cache_dir,
+                             .cache_max_bytes = options->cache_max_bytes,
+                             .cache_min_free_bytes = options->cache_min_free_bytes,
+                         },
+                         err);
 }
 
 static int make_parts(struct daemon *daemon, struct dt_err *err)
 {
     struct proxy *proxy = &daemon->proxy;
-    int rc = transfer_accounts_new(&proxy->transfer, err);
-    if (rc == 0)
-        rc = proxy_repositories_new(proxy, err);
+    int rc = proxy_repositories_new(proxy, err);
     if (rc == 0)
         rc = proxy_pings_new(proxy, err);
     if (rc == 0)
@@ -149,20 +84,6 @@ static int open_listeners(struct daemon *daemon, struct dt_err *err)
     return rc;
 }
 
-/* Legal, and useless: every blob would stream through, one line each, and nobody would see why. */
-static void warn_of_no_room(const struct daemon *daemon)
-{
-    struct cache_usage usage;
-    char free_text[24], floor_text[24];
-    cache_usage(&usage, daemon->proxy.transfer.cache);
-    if (!usage.is_usable || usage.free_bytes + usage.used_bytes > usage.min_free_bytes)
-        return;
-    dt_log_warn("cache_has_no_room", "free=%s cache_min_free=%s what=%s",
-                DT_LOG_Q(dt_size_format(free_text, usage.free_bytes)),
-                DT_LOG_Q(dt_size_format(floor_text, usage.min_free_bytes)),
-                DT_LOG_Q("nothing will be cached: lower cache-min-free or use a larger disk"));
-}
-
 static void say_ready(const struct daemon *daemon)
 {
     struct dt_addr addr;
@@ -186,7 +107,7 @@ static int start(struct daemon *daemon, struct dt_err *err)
                                                          daemon->options.default_upstream) -
                                        proxy->upstreams);
     proxy->started_ms = dt_wall_ms();
-    raise_file_limit(daemon->options.max_connections);
+    dt_daemon_raise_file_limit(daemon->options.max_connections);
     int rc = make_base(daemon, err);
     if (rc == 0)
         rc = make_parts(daemon, err);
@@ -197,30 +118,14 @@ static int start(struct daemon *daemon, struct dt_err *err)
 
 /* ---- end ---- */
 
-static void tasks_are_gone(void *arg)
-{
-    (void)sem_post(arg);
-}
-
-static void abort_tasks(struct proxy *proxy)
-{
-    sem_t gone;
-    (void)sem_init(&gone, 0, 0);
-    transfer_tasks_abort_all(&proxy->transfer, dt_loops_at(proxy->transfer.loops, 0),
-                             tasks_are_gone, &gone);
-    while (sem_wait(&gone) < 0 && errno == EINTR)
-        continue;
-    (void)sem_destroy(&gone);
-}
-
 static void stop(struct daemon *daemon)
 {
     struct proxy *proxy = &daemon->proxy;
     atomic_store(&proxy->is_draining, true);
     if (daemon->mirror != NULL)
         dt_httpd_drain(daemon->mirror, daemon->options.drain_ms);
-    if (daemon->is_running && proxy->transfer.tasks != NULL)
-        abort_tasks(proxy);
+    if (daemon->is_running)
+        transfer_abort_tasks(&proxy->transfer);
     if (daemon->admin != NULL)
         transfer_admin_stop(daemon->admin);
     if (daemon->is_running && proxy->transfer.cache != NULL)
@@ -232,11 +137,7 @@ static void stop(struct daemon *daemon)
     transfer_tasks_free(&proxy->transfer);
     proxy_pings_free(proxy);
     proxy_repositories_free(proxy);
-    transfer_accounts_free(&proxy->transfer);
-    cache_close(&proxy->transfer.cache);
-    dt_fetcher_free(&proxy->transfer.fetcher);
-    dt_pool_free(&proxy->transfer.pool);
-    dt_loops_free(&proxy->transfer.loops);
+    transfer_close(&proxy->transfer);
 }
 
 /* ---- between ---- */
@@ -245,10 +146,11 @@ static void stop(struct daemon *daemon)
 static int serve(struct daemon *daemon, const sigset_t *signals, int argc, char **argv)
 {
     for (;;) {
-        uint64_t wait_ms = proxy_upkeep_scrub(&daemon->proxy, &daemon->options, dt_wall_ms());
-        struct timespec timeout = {.tv_sec = (time_t)(wait_ms / 1000),
-                                   .tv_nsec = (long)(wait_ms % 1000) * 1000000};
-        int number = sigtimedwait(signals, NULL, &timeout);
+        struct transfer_scrub scrub = {.interval_ms = daemon->options.scrub_interval_ms,
+                                       .rate_bytes = daemon->options.scrub_rate_bytes,
+                                       .started_ms = daemon->proxy.started_ms};
+        uint64_t wait_ms = transfer_upkeep_scrub(&daemon->proxy.transfer, &scrub, dt_wall_ms());
+        int number = dt_daemon_wait(signals, wait_ms);
         if (number == SIGHUP)
             proxy_upkeep_reload(&daemon->options,
                                 &(struct proxy_parts){.proxy = &daemon->proxy,
@@ -265,20 +167,21 @@ int main(int argc, char **argv)
     struct daemon daemon = {0};
     struct dt_err err = {0};
     sigset_t signals;
-    block_signals(&signals);
+    dt_daemon_block_signals(&signals);
     int rc = proxy_options_load(&daemon.options, argc, argv, &err);
     if (rc > 0)
         return EXIT_SUCCESS; /* --help and its like were served */
     if (rc < 0) {
         (void)fprintf(stderr, "darter-proxy: %s\n", err.msg);
-        return EXIT_OPTIONS;
+        return DT_EXIT_OPTIONS;
     }
-    start_log(&daemon.options);
+    dt_daemon_start_log(daemon.options.log_level, daemon.options.log_format);
+    proxy_options_warnings(&daemon.options, dt_daemon_warn, NULL);
     rc = start(&daemon, &err);
     if (rc < 0) {
         dt_log_error("not_started", "err=%s", DT_LOG_Q(err.msg));
     } else {
-        warn_of_no_room(&daemon);
+        transfer_warn_of_no_room(&daemon.proxy.transfer);
         say_ready(&daemon);
         int number = serve(&daemon, &signals, argc, argv);
         dt_log_info("stopping", "signal=%s drain_ms=%" PRIu64,

@@ -1,5 +1,5 @@
 /*
- * proxy/upkeep.h - what main does between start and end: reload on SIGHUP, scrub when it is due.
+ * proxy/upkeep.h - what a SIGHUP changes.
  */
 #ifndef DARTER_PROXY_UPKEEP_H
 #define DARTER_PROXY_UPKEEP_H
@@ -17,12 +17,5 @@ struct proxy_parts { /* what a reload may reach; borrowed */
 };
 void proxy_upkeep_reload(struct proxy_options *options, const struct proxy_parts *, int argc,
                          char **argv);
-
-/* Pure: when the next scrub is due, given when one was last begun (0 = never; then a full interval
- * after `started_ms`). UINT64_MAX = never. */
-uint64_t proxy_scrub_due_ms(uint64_t last_ms, uint64_t started_ms, uint64_t interval_ms);
-/* Begins a scrub if one is due and remembers that across restarts. Returns milliseconds until it
- * has to be called again. */
-uint64_t proxy_upkeep_scrub(struct proxy *, const struct proxy_options *, uint64_t now_wall_ms);
 
 #endif

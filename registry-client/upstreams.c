@@ -386,6 +386,26 @@ int reg_upstreams_finish(struct reg_upstreams *upstreams, const struct dt_string
     return rc;
 }
 
+static bool is_same_upstream(const struct reg_upstream *a, const struct reg_upstream *b)
+{
+    if (strcmp(a->name, b->name) != 0 || a->n_endpoints != b->n_endpoints ||
+        a->own_credentials != b->own_credentials || a->revalidate_ms != b->revalidate_ms ||
+        a->touch_ms != b->touch_ms)
+        return false;
+    for (size_t i = 0; i < a->n_endpoints; i++)
+        if (strcmp(a->endpoints[i].url, b->endpoints[i].url) != 0)
+            return false;
+    return true;
+}
+
+bool reg_upstreams_are_same(const struct reg_upstreams *a, const struct reg_upstreams *b)
+{
+    bool is_same = a->n == b->n;
+    for (size_t i = 0; is_same && i < a->n; i++)
+        is_same = is_same_upstream(&a->list[i], &b->list[i]);
+    return is_same;
+}
+
 void reg_upstreams_fini(struct reg_upstreams *upstreams)
 {
     for (size_t i = 0; i < upstreams->n; i++)

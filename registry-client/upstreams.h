@@ -29,6 +29,8 @@ extern const char reg_upstreams_sample[]; /* the section, documented, for a samp
  * named, and checks *default_name: NULL becomes the first upstream's name. Owned string. */
 int reg_upstreams_finish(struct reg_upstreams *, const struct dt_strings *flags,
                          char **default_name, struct dt_err *err);
+/* Names, endpoints and how they are used; health is no part of it. */
+bool reg_upstreams_are_same(const struct reg_upstreams *, const struct reg_upstreams *);
 void reg_upstreams_fini(struct reg_upstreams *);
 
 #endif

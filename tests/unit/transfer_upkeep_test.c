@@ -1,5 +1,5 @@
 /*
- * tests/unit/proxy_upkeep_test.c - when a scrub is due.
+ * tests/unit/transfer_upkeep_test.c - when a scrub is due.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,29 +7,29 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "proxy/upkeep.h"
+#include "transfer/upkeep.h"
 
 #define DAY_MS (24 * 3600 * 1000ULL)
 
 static void scrub__is_due_an_interval_after_the_last_one(void **state)
 {
     (void)state;
-    assert_true(proxy_scrub_due_ms(100 * DAY_MS, 105 * DAY_MS, 7 * DAY_MS) == 107 * DAY_MS);
+    assert_true(transfer_scrub_due_ms(100 * DAY_MS, 105 * DAY_MS, 7 * DAY_MS) == 107 * DAY_MS);
     /* a daemon that is restarted every day */
-    assert_true(proxy_scrub_due_ms(100 * DAY_MS, 108 * DAY_MS, 7 * DAY_MS) == 107 * DAY_MS);
+    assert_true(transfer_scrub_due_ms(100 * DAY_MS, 108 * DAY_MS, 7 * DAY_MS) == 107 * DAY_MS);
 }
 
 static void scrub__waits_a_full_interval_after_the_first_start(void **state)
 {
     (void)state;
-    assert_true(proxy_scrub_due_ms(0, 105 * DAY_MS, 7 * DAY_MS) == 112 * DAY_MS);
+    assert_true(transfer_scrub_due_ms(0, 105 * DAY_MS, 7 * DAY_MS) == 112 * DAY_MS);
 }
 
 static void scrub__is_never_due_without_an_interval(void **state)
 {
     (void)state;
-    assert_true(proxy_scrub_due_ms(100 * DAY_MS, 105 * DAY_MS, 0) == UINT64_MAX);
-    assert_true(proxy_scrub_due_ms(100 * DAY_MS, 105 * DAY_MS, UINT64_MAX) == UINT64_MAX);
+    assert_true(transfer_scrub_due_ms(100 * DAY_MS, 105 * DAY_MS, 0) == UINT64_MAX);
+    assert_true(transfer_scrub_due_ms(100 * DAY_MS, 105 * DAY_MS, UINT64_MAX) == UINT64_MAX);
 }
 
 int main(void)

@@ -1,0 +1,39 @@
+/*
+ * base/daemon.h - what every daemon does as a process: signals, limits, its log, a reload.
+ *
+ *   block_signals -> options -> start_log -> start ... wait* ... stop -> dt_log_stop
+ *
+ * Main thread only.
+ */
+#ifndef DARTER_BASE_DAEMON_H
+#define DARTER_BASE_DAEMON_H
+
+#include <signal.h>
+
+#include "base/config.h"
+
+#define DT_EXIT_OPTIONS 2 /* an option is wrong */
+
+/* SIGHUP, SIGTERM and SIGINT are main's alone (every thread made later inherits the mask); SIGPIPE
+ * is ignored. */
+void dt_daemon_block_signals(sigset_t *out);
+/* Waits for one of them; 0 = none came within `timeout_ms`. */
+int dt_daemon_wait(const sigset_t *, uint64_t timeout_ms);
+/* To the hard limit; warns when that is little for so many connections. */
+void dt_daemon_raise_file_limit(unsigned max_connections);
+/* `level` and `format` were checked when the options were read. */
+void dt_daemon_start_log(const char *level, const char *format);
+/* For warnings of options: dt_log_warn("options"). `arg` is not used. */
+void dt_daemon_warn(void *arg, const char *text);
+/* 0 = one for each core. */
+unsigned dt_daemon_loops(unsigned asked);
+
+/* SIGHUP: says for each option that differs whether it changes now or needs a restart. */
+void dt_daemon_report_changes(const void *before, const void *after, const struct dt_config_spec *);
+/* Takes the fresh value over and applies it. */
+void dt_daemon_change_log_level(char **level, const char *fresh);
+/* The file that options are read from: `named` (or NULL), else `default_file` when it is there,
+ * else "none". Borrowed. */
+const char *dt_daemon_file(const char *named, const char *default_file);
+
+#endif

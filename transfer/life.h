@@ -1,0 +1,32 @@
+/*
+ * transfer/life.h - the parts of a struct transfer, made and ended in the order that is safe.
+ *
+ *   transfer_open -> (the daemon makes what is its own, transfer_tasks_new) -> dt_loops_start
+ *        ... transfer_abort_tasks -> dt_loops_stop -> transfer_tasks_free, its own ->
+ * transfer_close
+ *
+ * All from main.
+ */
+#ifndef DARTER_TRANSFER_LIFE_H
+#define DARTER_TRANSFER_LIFE_H
+
+#include "transfer/transfer.h"
+
+struct transfer_life_opts {
+    unsigned loops;   /* 0 = one for each core */
+    unsigned workers; /* 0 = 4 */
+    const char *cache_dir;
+    uint64_t cache_max_bytes, cache_min_free_bytes;
+};
+/* Loops (not running yet), pool, fetcher, cache, accounts. What was made before a failure stays:
+ * transfer_close() ends it. */
+int transfer_open(struct transfer *, const struct transfer_life_opts *, struct dt_err *err);
+/* Ends every task and waits for it; loops must run. Harmless before transfer_tasks_new(). */
+void transfer_abort_tasks(struct transfer *);
+/* After the loops stopped. Harmless on what was never made. */
+void transfer_close(struct transfer *);
+
+/* Legal, and useless: a cache that may take nothing. Says so in the log. */
+void transfer_warn_of_no_room(const struct transfer *);
+
+#endif
