@@ -30,14 +30,10 @@ static json_t *json_of_sources(const struct task_view *view)
 
 static json_t *json_of_kinds(const struct task_view *view)
 {
-    uint64_t bytes[SOURCE_KIND_END] = {0};
     json_t *kinds = json_object();
-    for (size_t i = 0; i < view->n_sources && i < TASK_SOURCES_SHOWN; i++)
-        if (view->sources[i].kind >= 0 && view->sources[i].kind < SOURCE_KIND_END)
-            bytes[view->sources[i].kind] += view->sources[i].bytes;
     for (int kind = 0; kind < SOURCE_KIND_END; kind++)
         (void)json_object_set_new(kinds, source_kind_word((enum source_kind)kind),
-                                  json_integer((json_int_t)bytes[kind]));
+                                  json_integer((json_int_t)view->kind_bytes[kind]));
     return kinds;
 }
 

@@ -35,11 +35,13 @@ struct transfer_director_ops {
     void (*step)(void *object);
     /* More bytes are in the file. May be NULL. */
     void (*landed)(void *object);
-    /* A fetch ordered with task_fetch_piece() ended; code 0: the piece is given to the writer. The
-     * source's last call: it is freed afterwards. */
+    /* A fetch ordered with task_fetch_piece() ended; code 0: the piece is given to the writer;
+     * DT_ECANCELLED: the task needs it no more. The source's last call: it is freed afterwards. */
     void (*fetched)(void *object, struct source *, uint32_t piece, const struct dt_err *err);
-    /* The task is over (DONE, FAILED, streamed past the cache); `object` is the director's again.
-     */
+    /* The task is over; `object` is the director's again. DONE; FAILED, `err` says why; NEW: it
+     * streams past the cache, `err` says why. After a wrong digest of bytes that nodes gave the
+     * task goes on without a director (FAILED, DT_EMISMATCH); where only registries gave any, it
+     * begins again: begin() follows. */
     void (*end)(void *object, enum task_state, const struct dt_err *err);
 };
 struct transfer_director {

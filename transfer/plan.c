@@ -44,16 +44,45 @@ static uint64_t fetch_start(const struct cache_pieces *p, uint64_t off)
     return cache_pieces_start(p, piece) + p->filled[piece];
 }
 
-/* The first bytes at or after `off` that are neither here nor on their way. */
+static bool is_elsewhere(const struct plan_input *in, uint32_t piece)
+{
+    return in->elsewhere != NULL && in->elsewhere[piece];
+}
+
+static uint64_t piece_end(const struct cache_pieces *p, uint32_t piece)
+{
+    return cache_pieces_start(p, piece) + cache_pieces_len(p, piece);
+}
+
+/* Where the next piece that comes from elsewhere begins, at most `end`. */
+static uint64_t next_elsewhere(const struct plan_input *in, uint64_t start, uint64_t end)
+{
+    if (in->elsewhere == NULL)
+        return end;
+    for (uint32_t i = cache_pieces_at(in->pieces, start) + 1; i < in->pieces->n; i++) {
+        uint64_t begin = cache_pieces_start(in->pieces, i);
+        if (begin >= end || in->elsewhere[i])
+            return begin < end ? begin : end;
+    }
+    return end;
+}
+
+/* The first bytes at or after `off` that are neither here nor on their way, nor to be left alone.
+ */
 static bool first_uncovered(const struct plan_input *in, uint64_t off, uint64_t *start,
                             uint64_t *end)
 {
     while (off < in->pieces->size) {
         if (!cache_pieces_next_gap(in->pieces, fetch_start(in->pieces, off), start, end))
             return false;
+        uint32_t piece = cache_pieces_at(in->pieces, *start);
+        if (is_elsewhere(in, piece)) {
+            off = piece_end(in->pieces, piece);
+            continue;
+        }
         size_t covering = stream_covering(in, *start);
         if (covering == SIZE_MAX) {
-            *end = next_stream_start(in, *start, *end);
+            *end = next_elsewhere(in, *start, next_stream_start(in, *start, *end));
             return true;
         }
         uint64_t next = in->streams[covering].end;
@@ -65,7 +94,8 @@ static bool first_uncovered(const struct plan_input *in, uint64_t off, uint64_t 
 /* Does a reader wait for bytes that nobody brings? */
 static bool reader_is_stranded(const struct plan_input *in, uint64_t off)
 {
-    if (off >= in->pieces->size || cache_pieces_available(in->pieces, off) > 0)
+    if (off >= in->pieces->size || cache_pieces_available(in->pieces, off) > 0 ||
+        is_elsewhere(in, cache_pieces_at(in->pieces, off)))
         return false;
     return stream_covering(in, off) == SIZE_MAX &&
            stream_covering(in, fetch_start(in->pieces, off)) == SIZE_MAX;
@@ -77,7 +107,7 @@ static uint64_t segment_end(const struct plan_input *in, uint64_t start, uint64_
     if (gap_end - start <= in->segment_bytes + in->segment_bytes / 2)
         return gap_end;
     uint32_t piece = cache_pieces_at(in->pieces, start + in->segment_bytes - 1);
-    uint64_t end = cache_pieces_start(in->pieces, piece) + cache_pieces_len(in->pieces, piece);
+    uint64_t end = piece_end(in->pieces, piece);
     return end < gap_end ? end : gap_end;
 }
 
@@ -103,14 +133,23 @@ static size_t streams_at_work(const struct plan_input *in)
 {
     size_t n = 0;
     for (size_t i = 0; i < in->n_streams; i++)
-        n += in->streams[i].end - in->streams[i].pos > PLAN_TAIL_BYTES;
+        n += !in->streams[i].is_elsewhere &&
+             in->streams[i].end - in->streams[i].pos > PLAN_TAIL_BYTES;
+    return n;
+}
+
+static size_t streams_of_ours(const struct plan_input *in)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < in->n_streams; i++)
+        n += !in->streams[i].is_elsewhere;
     return n;
 }
 
 bool transfer_plan_next(struct plan_choice *out, const struct plan_input *in)
 {
     uint64_t start, end;
-    if (in->n_streams >= in->n_streams_max || in->pieces->size == 0)
+    if (streams_of_ours(in) >= in->n_streams_max || in->pieces->size == 0)
         return false;
     for (size_t i = 0; i < in->n_wanted; i++)
         if (reader_is_stranded(in, in->wanted[i]) &&

@@ -10,6 +10,7 @@
  *      readers wait. A stream that is nearly done no longer counts, so the link never falls idle
  *      between two segments.
  * The source is always the first usable one in configured order: standby registries stand by.
+ * Pieces that come from nodes are left alone, those on their way and those that will be.
  */
 #ifndef DARTER_TRANSFER_PLAN_H
 #define DARTER_TRANSFER_PLAN_H
@@ -28,9 +29,11 @@ struct plan_source {
 };
 struct plan_stream {
     uint64_t pos, end; /* next byte it delivers, where it stops */
+    bool is_elsewhere; /* a piece on its way from a node: covers its bytes, counts for nothing */
 };
 struct plan_input {
     const struct cache_pieces *pieces;
+    const bool *elsewhere; /* per piece: not to be asked for here; NULL = all are */
     const struct plan_source *sources;
     size_t n_sources;
     const struct plan_stream *streams;

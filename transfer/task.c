@@ -103,7 +103,7 @@ static void tell_all(struct task *task, const struct task_event *event)
 
 static int current_source(const struct task *task)
 {
-    for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++)
+    for (size_t i = 0; i < TASK_SLOTS; i++)
         if (task->streams[i].source != NULL)
             return (int)task->streams[i].source->kind;
     return task->n_sources > 0 ? (int)task->sources[0]->kind : (int)SOURCE_ORIGIN;
@@ -136,7 +136,8 @@ static void unlink_ticket(struct task_ticket *ticket)
 static void free_task(void *arg)
 {
     struct task *task = arg;
-    DT_ASSERT(task->writer == NULL && task->n_streams == 0 && task->tickets == NULL);
+    DT_ASSERT(task->writer == NULL && task->n_streams + task->n_fetches == 0);
+    DT_ASSERT(task->tickets == NULL && task->director == NULL);
     for (size_t i = 0; i < task->n_sources; i++)
         task->sources[i]->ops->free(&task->sources[i]);
     task->magic = 0;
@@ -144,11 +145,12 @@ static void free_task(void *arg)
 }
 
 /* Takes the task out of the table and frees it after the current callback. */
-static void end_task(struct task *task)
+static void end_task(struct task *task, enum task_state how, const struct dt_err *err)
 {
     DT_ASSERT(!task->is_ending);
     task->is_ending = true;
     task_streams_stop(task);
+    task_director_end(task, how, err);
     dt_timer_clear(&task->tick);
     while (task->tickets != NULL)
         unlink_ticket(task->tickets);
@@ -175,7 +177,7 @@ void task_fail(struct task *task, const struct dt_err *err)
         cache_writer_abort(&task->writer, err); /* what is committed stays, to be resumed */
     task_streams_settle(task, 0);
     tell_all(task, &(struct task_event){.news = TASK_GONE, .err = *err});
-    end_task(task);
+    end_task(task, TASK_FAILED, &task->err);
 }
 
 void task_stream_through(struct task *task)
@@ -186,7 +188,7 @@ void task_stream_through(struct task *task)
                                         .size = task->size,
                                         .source = current_source(task),
                                         .err = task->err});
-    end_task(task);
+    end_task(task, TASK_NEW, &task->err);
 }
 
 void task_done(struct task *task)
@@ -194,9 +196,15 @@ void task_done(struct task *task)
     char name[13];
     task->state = TASK_DONE;
     uint64_t took_ms = dt_wall_ms() - task->started_wall_ms;
-    dt_log_info("task_done", "blob=%s size=%llu resumed=%llu took_ms=%llu",
+    dt_log_info("task_done",
+                "blob=%s size=%llu resumed=%llu peer=%llu seed=%llu mirror=%llu origin=%llu "
+                "took_ms=%llu",
                 dt_digest_short(name, &task->digest), (unsigned long long)task->size,
-                (unsigned long long)task->resumed_bytes, (unsigned long long)took_ms);
+                (unsigned long long)task->resumed_bytes,
+                (unsigned long long)task->kind_bytes[SOURCE_PEER],
+                (unsigned long long)task->kind_bytes[SOURCE_SEED],
+                (unsigned long long)task->kind_bytes[SOURCE_MIRROR],
+                (unsigned long long)task->kind_bytes[SOURCE_ORIGIN], (unsigned long long)took_ms);
     for (size_t i = 0; i < task->n_sources; i++)
         if (task->sources[i]->bytes > 0)
             dt_log_info("task_source", "blob=%s source=%s kind=%s bytes=%llu",
@@ -204,7 +212,7 @@ void task_done(struct task *task)
                         source_kind_word(task->sources[i]->kind),
                         (unsigned long long)task->sources[i]->bytes);
     task_tell_readable(task);
-    end_task(task);
+    end_task(task, TASK_DONE, &(struct dt_err){0});
 }
 
 /* ---- attach ---- */
@@ -242,7 +250,7 @@ static struct task *make_task(struct transfer *transfer, const struct task_ticke
     task->loop = ticket->home;
     task->digest = ticket->digest;
     task->state = TASK_NEW;
-    task->size = UINT64_MAX;
+    task->size = task->told_size = UINT64_MAX;
     task->size_hint = ticket->size;
     task->n_streams_wanted = 1;
     task->started_wall_ms = dt_wall_ms();
@@ -292,8 +300,10 @@ static void on_attach(void *arg)
         task = make_task(transfer, ticket);
     link_ticket(task, ticket);
     bool has_new_way = task_sources_add(task, ticket);
+    if (!is_new)
+        task_director_wish(task, ticket);
     if (is_new)
-        task_fill_begin(task);
+        task_fill_begin(task, ticket);
     else if (task->writer != NULL)
         /* While verifying, the answer waits: soon it is sealed, or begins again. */
         tell(ticket, &(struct task_event){.news = TASK_READABLE,

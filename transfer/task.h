@@ -77,6 +77,7 @@ struct task_view {
     uint64_t size, present_bytes, started_ms; /* wall clock */
     uint64_t rate_bytes_s;                    /* over the last seconds */
     unsigned n_clients, n_streams;
+    uint64_t kind_bytes[SOURCE_KIND_END]; /* received; of DISK: by an earlier run */
     size_t n_sources;
     struct {
         char name[96];

@@ -28,12 +28,14 @@ static void open_partial(struct task *task)
         task_writer_open(task, entry.size);
 }
 
-void task_fill_begin(struct task *task)
+void task_fill_begin(struct task *task, const struct task_ticket *first)
 {
-    for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++)
+    for (size_t i = 0; i < TASK_SLOTS; i++)
         task->streams[i].task = task;
     task->began_while_down = task_sources_count_ready(task, NULL) == 0;
-    open_partial(task);
+    task_director_begin(task, first);
+    if (task->writer == NULL)
+        open_partial(task);
     task_step_soon(task);
 }
 
@@ -54,6 +56,7 @@ static void on_finished(void *arg, const struct dt_err *err)
         return;
     }
     dt_metric_add(&metric_mismatches, 1);
+    task_director_restart(task, err);
     task_sources_blame(task);
     bool is_last = ++task->attempts >= TASK_ATTEMPTS_MAX || task->alone == NULL;
     dt_log_error("digest_mismatch", "blob=%s attempt=%u action=%s",
@@ -78,11 +81,12 @@ static void on_finished(void *arg, const struct dt_err *err)
 static size_t list_streams(struct task *task, struct plan_stream *out)
 {
     size_t n = 0;
-    for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++)
+    for (size_t i = 0; i < TASK_SLOTS; i++)
         if (task->streams[i].source != NULL)
             out[n++] =
                 (struct plan_stream){.pos = task->streams[i].pos - task->streams[i].chunk_len,
-                                     .end = task->streams[i].end};
+                                     .end = task->streams[i].end,
+                                     .is_elsewhere = task->streams[i].is_ordered};
     return n;
 }
 
@@ -96,14 +100,15 @@ static size_t list_wanted(const struct task *task, uint64_t *out)
 }
 
 /* Starts one stream if the plan wants one. */
-static bool start_next(struct task *task)
+static bool start_next(struct task *task, const bool *elsewhere)
 {
     struct plan_source sources[TASK_SOURCES_MAX];
-    struct plan_stream streams[TRANSFER_STREAMS_MAX];
+    struct plan_stream streams[TASK_SLOTS];
     uint64_t wanted[WANTED_MAX];
     task_sources_list(task, sources);
     struct plan_input in = {
         .pieces = cache_writer_pieces(task->writer),
+        .elsewhere = elsewhere,
         .sources = sources,
         .n_sources = task->n_sources,
         .streams = streams,
@@ -176,6 +181,7 @@ static bool leave_part(struct task *task)
     if (!task->is_size_contradicted || task->writer == NULL || task->attempts >= TASK_ATTEMPTS_MAX)
         return false;
     char name[13];
+    task_director_restart(task, &task->err);
     dt_log_warn("part_left", "blob=%s size=%llu reason=\"every source tells another size\"",
                 dt_digest_short(name, &task->digest), (unsigned long long)task->size);
     cache_writer_abort(&task->writer, &task->err);
@@ -198,25 +204,55 @@ static void replace_alone(struct task *task)
         (void)task_sources_next_alone(task);
 }
 
+/* Is anything missing that a registry has to bring? */
+static bool has_part_in_it(const struct cache_pieces *pieces, const bool *elsewhere)
+{
+    if (elsewhere == NULL)
+        return true;
+    for (uint32_t i = 0; i < pieces->n; i++)
+        if (!elsewhere[i] && !cache_pieces_is_complete(pieces, i))
+            return true;
+    return false;
+}
+
+static void ask_registries(struct task *task)
+{
+    bool is_their_turn = true;
+    replace_alone(task);
+    if (task->writer == NULL) {
+        start_first(task);
+    } else {
+        bool *elsewhere = task_director_list_elsewhere(task);
+        is_their_turn = has_part_in_it(cache_writer_pieces(task->writer), elsewhere);
+        while (start_next(task, elsewhere))
+            ;
+        free(elsewhere);
+    }
+    if (is_their_turn && task->n_streams + task->n_fetches == 0 && is_hopeless(task) &&
+        !drop_hint(task) && !leave_part(task))
+        task_fail(task, &task->err);
+}
+
 void task_fill_step(struct task *task)
 {
     dt_loop_assert_mine(task->loop);
     if (task->state == TASK_VERIFYING || task->is_write_broken)
         return;
-    replace_alone(task);
-    if (task->writer == NULL) {
-        start_first(task);
-    } else if (cache_pieces_is_full(cache_writer_pieces(task->writer))) {
+    if (task->is_uncacheable) {
+        task_stream_through(task);
+        return;
+    }
+    if (task->writer != NULL && cache_pieces_is_full(cache_writer_pieces(task->writer))) {
+        task->state = TASK_VERIFYING; /* first: nothing new is ordered while they stop */
         task_streams_stop(task);
-        task->state = TASK_VERIFYING;
         cache_writer_finish(&task->writer, on_finished, task);
         return;
-    } else {
-        while (start_next(task))
-            ;
     }
-    if (task->n_streams == 0 && is_hopeless(task) && !drop_hint(task) && !leave_part(task))
-        task_fail(task, &task->err);
+    task_director_step(task);
+    if (task_director_may_ask(task))
+        ask_registries(task);
+    else
+        task->progress_ms = dt_loop_now_ms(task->loop); /* their patience begins when asked */
 }
 
 /* ---- tick: rates, more streams, slow sources ---- */
@@ -244,9 +280,10 @@ static void drop_slow_streams(struct task *task)
 {
     uint64_t now_ms = dt_loop_now_ms(task->loop);
     uint64_t window_ms = task->transfer->options->stall_timeout_ms;
-    for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++) {
+    for (size_t i = 0; i < TASK_SLOTS; i++) {
         struct task_stream *stream = &task->streams[i];
-        if (stream->source == NULL || now_ms - stream->window_began_ms < window_ms)
+        if (stream->source == NULL || stream->is_ordered ||
+            now_ms - stream->window_began_ms < window_ms)
             continue;
         uint64_t rate = stream->window_bytes * 1000 / (now_ms - stream->window_began_ms);
         stream->window_began_ms = now_ms;
@@ -264,6 +301,17 @@ static void drop_slow_streams(struct task *task)
     }
 }
 
+/* The director told a size while the cache was just letting go of an earlier writer. */
+static void open_told(struct task *task)
+{
+    if (task->state != TASK_NEW || task->writer != NULL || task->told_size == UINT64_MAX ||
+        task->is_uncacheable)
+        return;
+    task_writer_open(task, task->told_size);
+    task->is_uncacheable =
+        task->writer == NULL && (task->err.code != DT_EBUSY || task->n_busy > TASK_BUSY_MAX);
+}
+
 void task_fill_tick(struct task *task)
 {
     uint64_t now_ms = dt_loop_now_ms(task->loop);
@@ -275,6 +323,7 @@ void task_fill_tick(struct task *task)
         if (task->state == TASK_FETCHING && task->writer != NULL)
             tune_streams(task);
     }
+    open_told(task);
     drop_slow_streams(task);
     task_streams_reap(task);
     if (task->state != TASK_VERIFYING)

@@ -1,7 +1,8 @@
 /*
  * transfer/task_priv.h - the inside of a task, shared by task.c (life, clients), task_fill.c (what
- * to start next, verification), task_source.c (whom to ask), task_stream.c (bytes on their way) and
- * task_view.c (what the admin endpoint sees). All on the task's home loop.
+ * to start next, verification), task_source.c (whom to ask), task_stream.c (bytes on their way),
+ * task_director.c (who else has a say) and task_view.c (what the admin endpoint sees). All on the
+ * task's home loop.
  */
 #ifndef DARTER_TRANSFER_TASK_PRIV_H
 #define DARTER_TRANSFER_TASK_PRIV_H
@@ -9,6 +10,7 @@
 #include <uthash.h>
 
 #include "cache/writer.h"
+#include "transfer/director.h"
 #include "transfer/plan.h"
 #include "transfer/task.h"
 
@@ -28,9 +30,13 @@
 #define TASK_IN_FLIGHT_ALL (64 * 1024 * 1024ull)
 #define TASK_IN_FLIGHT_MIN (512 * 1024ull)
 
+#define TASK_SLOTS (TRANSFER_STREAMS_MAX + TRANSFER_FETCHES_MAX)
+
 struct task_stream {
     struct task *task;
-    struct source *source;      /* NULL = this slot is free */
+    struct source *source; /* NULL = this slot is free; of an ordered fetch: owned */
+    bool is_ordered;       /* by the director: one piece from one source */
+    uint32_t piece;        /* of an ordered fetch */
     struct source_fetch *fetch; /* owned; NULL once it ended */
     uint64_t start;             /* where it began */
     uint64_t pos;               /* next byte to come */
@@ -38,6 +44,7 @@ struct task_stream {
     char *chunk; /* owned: bytes [pos - chunk_len, pos), not yet given to the writer */
     size_t chunk_len, chunk_capacity;
     bool is_paused, is_tail_told, is_end_seen;
+    bool is_leaving; /* stops at once where it ends */
     uint64_t window_began_ms, window_bytes; /* for the slow-source rule */
 };
 
@@ -82,8 +89,13 @@ struct task {
     struct source *alone; /* after a wrong digest of mixed origin: only this one is asked */
     unsigned attempts;
     bool began_while_down; /* every breaker was open: one try, then say so */
-    struct task_stream streams[TRANSFER_STREAMS_MAX];
-    unsigned n_streams;
+    struct task_stream streams[TASK_SLOTS];
+    unsigned n_streams; /* from registries */
+    unsigned n_fetches; /* ordered by the director */
+    void *director;     /* its object for this task; NULL = there is none */
+    uint64_t told_size; /* by the director; UINT64_MAX = nothing */
+    bool is_uncacheable; /* the size is told, and the cache cannot take it */
+    uint64_t kind_bytes[SOURCE_KIND_END]; /* received in this attempt */
     unsigned n_streams_wanted;
     bool is_rate_settled; /* more streams did not help */
     struct task_ticket *tickets;
@@ -97,7 +109,6 @@ struct task {
 };
 
 /* task.c */
-void task_step_soon(struct task *); /* plan again after the current callback */
 void task_fail(struct task *, const struct dt_err *err);
 void task_tell_readable(struct task *);
 void task_stream_through(struct task *);
@@ -105,7 +116,7 @@ void task_done(struct task *);
 struct task *task_table_first(struct transfer_tasks *, unsigned loop_index);
 
 /* task_fill.c */
-void task_fill_begin(struct task *);
+void task_fill_begin(struct task *, const struct task_ticket *first);
 void task_fill_step(struct task *);
 void task_fill_tick(struct task *);
 
@@ -126,10 +137,31 @@ bool task_sources_next_alone(struct task *);
  * DT_EBUSY will pass, anything else means streaming through. */
 void task_writer_open(struct task *, uint64_t size);
 void task_stream_start(struct task *, const struct plan_choice *);
+/* Exactly one piece, for the director; the source is the slot's now. NULL: no slot is free. */
+struct task_stream *task_stream_order(struct task *, struct source *, uint32_t piece);
 void task_stream_stop(struct task_stream *); /* harmless on a free slot */
+/* What was received is the writer's, the slot is free, and the source the caller's to free if it
+ * was an ordered fetch. */
+struct source *task_stream_clear(struct task_stream *);
 /* Once a tick: stops streams that have given all they were asked for and go on giving. */
 void task_streams_reap(struct task *);
 void task_streams_stop(struct task *);
 void task_streams_settle(struct task *, uint64_t in_flight); /* that much is still queued */
+
+/* task_director.c; all harmless on a task that has none */
+void task_director_begin(struct task *, const struct task_ticket *);
+void task_director_wish(struct task *, const struct task_ticket *);
+void task_director_opened(struct task *);
+void task_director_step(struct task *);
+bool task_director_may_ask(struct task *); /* registries, now */
+/* Per piece whether it comes from elsewhere than registries; NULL: none does. Caller frees. */
+bool *task_director_list_elsewhere(struct task *);
+void task_director_landed(struct task *);
+/* Frees the slot and the source; the director hears of it in between. */
+void task_director_fetched(struct task_stream *, const struct dt_err *err);
+void task_director_end(struct task *, enum task_state, const struct dt_err *err);
+/* The bytes of this attempt were wrong. Before they are forgotten. */
+void task_director_restart(struct task *, const struct dt_err *err);
+uint64_t task_peer_bytes(const struct task *);
 
 #endif

@@ -147,8 +147,8 @@ void task_sources_forgive(struct task *task)
     }
 }
 
-/* A wrong digest: the only source that gave bytes is the liar. With several, or with bytes of an
- * earlier run, the next attempt asks one source alone, so that a liar stands out. */
+/* A wrong digest: the only source that gave bytes is the liar. With several, or with bytes of nodes
+ * or of an earlier run, the next attempt asks one source alone, so that a liar stands out. */
 void task_sources_blame(struct task *task)
 {
     struct source *giver = NULL;
@@ -159,7 +159,7 @@ void task_sources_blame(struct task *task)
             n_givers++;
         }
     task->alone = NULL;
-    if (n_givers == 1 && task->resumed_bytes == 0) {
+    if (n_givers == 1 && task->resumed_bytes == 0 && task_peer_bytes(task) == 0) {
         giver->ops->strike(giver);
         giver->is_excluded = true;
         dt_log_error("source_lied", "source=%s bytes=%llu action=excluded", giver->name,
@@ -170,6 +170,7 @@ void task_sources_blame(struct task *task)
             task->alone = task->sources[i];
     for (size_t i = 0; i < task->n_sources; i++)
         task->sources[i]->bytes = 0;
+    memset(task->kind_bytes, 0, sizeof(task->kind_bytes));
     task_sources_forgive(task);
 }
 

@@ -17,10 +17,15 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 
-static DT_DEFINE_COUNTER(metric_origin_bytes, "darter_source_bytes_total", "source=\"origin\"",
-                         "Bytes of blobs received, by kind of source.");
-static DT_DEFINE_COUNTER(metric_mirror_bytes, "darter_source_bytes_total", "source=\"mirror\"",
-                         "Bytes of blobs received, by kind of source.");
+static struct dt_metric kind_metrics[SOURCE_KIND_END] = {
+#define X(kind_name, word)                                                                         \
+    [kind_name] = {.name = "darter_source_bytes_total",                                            \
+                   .labels = "source=\"" word "\"",                                                \
+                   .help = "Bytes of blobs received, by kind of source.",                          \
+                   .kind = DT_COUNTER},
+    SOURCE_KINDS(X)
+#undef X
+};
 
 /* Received and not yet written, over all loops. */
 static _Atomic uint64_t in_flight_all;
@@ -119,7 +124,7 @@ static void flush_later(void *arg)
     task->is_flush_scheduled = false;
     if (task->is_ending || task->writer == NULL)
         return;
-    for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++)
+    for (size_t i = 0; i < TASK_SLOTS; i++)
         if (task->streams[i].source != NULL)
             flush(&task->streams[i]);
 }
@@ -142,33 +147,51 @@ static bool must_pause(const struct task *task)
     return mine > TASK_IN_FLIGHT_MIN && atomic_load(&in_flight_all) > TASK_IN_FLIGHT_ALL;
 }
 
+struct source *task_stream_clear(struct task_stream *stream)
+{
+    struct task *task = stream->task;
+    struct source *source = stream->source;
+    if (task->writer != NULL)
+        flush(stream);
+    free(stream->chunk);
+    if (stream->fetch != NULL)
+        source->ops->cancel(&stream->fetch);
+    if (stream->is_ordered)
+        task->n_fetches--;
+    else
+        task->n_streams--;
+    *stream = (struct task_stream){.task = task};
+    return source;
+}
+
 void task_stream_stop(struct task_stream *stream)
 {
     if (stream->source == NULL)
         return;
-    if (stream->task->writer != NULL)
-        flush(stream);
-    free(stream->chunk);
-    if (stream->fetch != NULL)
-        stream->source->ops->cancel(&stream->fetch);
-    struct task *task = stream->task;
-    *stream = (struct task_stream){.task = task};
-    task->n_streams--;
+    bool is_ordered = stream->is_ordered;
+    struct source *source = task_stream_clear(stream);
+    if (is_ordered)
+        source->ops->free(&source);
 }
 
 void task_streams_stop(struct task *task)
 {
-    for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++)
-        task_stream_stop(&task->streams[i]);
+    struct dt_err err = {0};
+    dt_err_set(&err, DT_ECANCELLED, "the task needs it no more");
+    for (size_t i = 0; i < TASK_SLOTS; i++)
+        if (task->streams[i].is_ordered)
+            task_director_fetched(&task->streams[i], &err);
+        else
+            task_stream_stop(&task->streams[i]);
 }
 
 /* One tick of patience: what ends in the same moment as its last byte keeps its connection. */
 void task_streams_reap(struct task *task)
 {
-    for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++) {
+    for (size_t i = 0; i < TASK_SLOTS; i++) {
         struct task_stream *stream = &task->streams[i];
-        if (stream->source == NULL || stream->pos < stream->end)
-            continue;
+        if (stream->source == NULL || stream->is_ordered || stream->pos < stream->end)
+            continue; /* an ordered fetch knows its own end */
         if (stream->is_end_seen)
             task_stream_stop(stream);
         else
@@ -178,9 +201,8 @@ void task_streams_reap(struct task *task)
 
 static void count_bytes(struct task *task, const struct task_stream *stream, size_t len)
 {
-    dt_metric_add(stream->source->kind == SOURCE_ORIGIN ? &metric_origin_bytes
-                                                        : &metric_mirror_bytes,
-                  (int64_t)len);
+    dt_metric_add(&kind_metrics[stream->source->kind], (int64_t)len);
+    task->kind_bytes[stream->source->kind] += len;
     task->rate_bytes += len;
     task->progress_ms = dt_loop_now_ms(task->loop);
 }
@@ -210,6 +232,11 @@ static bool on_data(void *arg, const void *bytes, size_t len)
         flush(stream);
     else
         flush_soon(task);
+    if (stream->is_leaving && stream->pos >= stream->end) {
+        task_stream_stop(stream);
+        task_step_soon(task);
+        return true;
+    }
     if (stream->end - stream->pos <= PLAN_TAIL_BYTES)
         step_for_tail(stream);
     return true;
@@ -227,7 +254,7 @@ static void on_written(void *arg, uint64_t in_flight)
     struct task *task = arg;
     task_streams_settle(task, in_flight);
     if (in_flight < CACHE_WRITER_HIGH_WATER / 2)
-        for (size_t i = 0; i < TRANSFER_STREAMS_MAX; i++) {
+        for (size_t i = 0; i < TASK_SLOTS; i++) {
             struct task_stream *stream = &task->streams[i];
             if (stream->source == NULL || !stream->is_paused || must_pause(task))
                 continue;
@@ -236,6 +263,7 @@ static void on_written(void *arg, uint64_t in_flight)
         }
     if (in_flight == 0)
         flush_later(task);
+    task_director_landed(task);
 }
 
 static void fail_later(void *arg)
@@ -280,6 +308,7 @@ void task_writer_open(struct task *task, uint64_t size)
     task->resumed_bytes = cache_writer_pieces(task->writer)->filled_bytes;
     task->state = TASK_FETCHING;
     task_tell_readable(task);
+    task_director_opened(task);
 }
 
 /* ---- what a source tells ---- */
@@ -296,7 +325,8 @@ static int on_size(void *arg, uint64_t blob_size)
     if (blob_size == UINT64_MAX)
         blob_size = known;
     if (known != UINT64_MAX && blob_size != known) {
-        task->is_size_contradicted |= task->writer != NULL;
+        /* What a node says of the size is its own affair: registries are believed or doubted. */
+        task->is_size_contradicted |= task->writer != NULL && !stream->is_ordered;
         return -DT_EPROTO;
     }
     if (task->writer != NULL) {
@@ -317,6 +347,17 @@ static int on_size(void *arg, uint64_t blob_size)
     return 0;
 }
 
+/* Its failure is the director's business: no registry is thought the worse of. */
+static void ordered_done(struct task_stream *stream, bool is_whole, const struct dt_err *err)
+{
+    struct task *task = stream->task;
+    struct dt_err shorter = *err;
+    if (shorter.code == 0 && !is_whole)
+        dt_err_set(&shorter, DT_EPROTO, "%s ended the piece early", stream->source->name);
+    task_director_fetched(stream, &shorter);
+    task_step_soon(task);
+}
+
 static void on_done(void *arg, const struct dt_err *err)
 {
     struct task_stream *stream = arg;
@@ -325,6 +366,10 @@ static void on_done(void *arg, const struct dt_err *err)
     stream->fetch = NULL;
     bool is_whole = stream->pos >= stream->end;
     uint64_t delivered = stream->pos - stream->start;
+    if (stream->is_ordered) {
+        ordered_done(stream, is_whole, err);
+        return;
+    }
     task_stream_stop(stream);
     if (task->writer == NULL && err->code == DT_ECANCELLED) { /* no writer could be opened */
         if (task->err.code != DT_EBUSY || task->n_busy > TASK_BUSY_MAX)
@@ -346,13 +391,41 @@ static const struct source_sink_ops SINK_OPS = {on_size, on_data, on_done};
 
 /* ---- start and stop ---- */
 
+static struct task_stream *free_slot(struct task *task)
+{
+    for (size_t i = 0; i < TASK_SLOTS; i++)
+        if (task->streams[i].source == NULL)
+            return &task->streams[i];
+    return NULL;
+}
+
+struct task_stream *task_stream_order(struct task *task, struct source *source, uint32_t piece)
+{
+    const struct cache_pieces *pieces = cache_writer_pieces(task->writer);
+    if (task->n_fetches == TRANSFER_FETCHES_MAX)
+        return NULL;
+    struct task_stream *stream = free_slot(task);
+    uint64_t start = cache_pieces_start(pieces, piece);
+    struct source_span span = {.off = start,
+                               .end = start + cache_pieces_len(pieces, piece),
+                               .head_timeout_ms = task->transfer->options->head_deadline_ms};
+    *stream = (struct task_stream){.task = task,
+                                   .source = source,
+                                   .is_ordered = true,
+                                   .piece = piece,
+                                   .start = start,
+                                   .pos = start,
+                                   .end = span.end,
+                                   .window_began_ms = dt_loop_now_ms(task->loop)};
+    task->n_fetches++;
+    stream->fetch = source->ops->fetch(source, &span, &SINK_OPS, stream);
+    return stream;
+}
+
 void task_stream_start(struct task *task, const struct plan_choice *choice)
 {
-    struct task_stream *stream = NULL;
-    for (size_t i = 0; i < TRANSFER_STREAMS_MAX && stream == NULL; i++)
-        if (task->streams[i].source == NULL)
-            stream = &task->streams[i];
-    DT_ASSERT(stream != NULL);
+    struct task_stream *stream = free_slot(task);
+    DT_ASSERT(stream != NULL && task->n_streams < TRANSFER_STREAMS_MAX);
     struct source *source = task->sources[choice->source];
     bool is_whole = choice->start == 0 && choice->end == task->size;
     bool has_other = task_sources_count_ready(task, source) > 0;

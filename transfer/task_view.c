@@ -53,8 +53,10 @@ static void add_view(struct view_round *round, const struct task *task)
         .started_ms = task->started_wall_ms,
         .rate_bytes_s = task->rate_bytes_s,
         .n_clients = task->n_tickets,
-        .n_streams = task->n_streams,
+        .n_streams = task->n_streams + task->n_fetches,
     };
+    memcpy(view->kind_bytes, task->kind_bytes, sizeof(view->kind_bytes));
+    view->kind_bytes[SOURCE_DISK] = task->resumed_bytes;
     copy_sources(view, task);
 }
 

@@ -18,7 +18,8 @@
 #include "cache/cache.h"
 #include "registry-client/endpoint.h"
 
-#define TRANSFER_STREAMS_MAX 8 /* of one blob at once */
+#define TRANSFER_STREAMS_MAX 8 /* of one blob at once, from registries */
+#define TRANSFER_FETCHES_MAX 8 /* the same, of single pieces that a director ordered */
 
 /* What a daemon's operator may set; rows of its table of options. */
 struct transfer_options {
@@ -30,6 +31,7 @@ struct transfer_options {
     uint64_t segment_bytes;    /* 64MiB: larger blobs are asked for in ranges of this size */
 };
 
+struct transfer_director; /* transfer/director.h */
 struct transfer_tasks;    /* transfer/task.c: one table per loop */
 struct transfer_accounts; /* transfer/account.c: our own tokens, per loop and endpoint */
 
@@ -39,6 +41,7 @@ struct transfer {
     struct dt_pool *pool;
     struct dt_fetcher *fetcher;
     struct cache *cache;
+    const struct transfer_director *director; /* borrowed; NULL = registries only */
     struct transfer_tasks *tasks;
     struct transfer_accounts *accounts;
 };
