@@ -34,9 +34,9 @@
 
 struct task_stream {
     struct task *task;
-    struct source *source; /* NULL = this slot is free; of an ordered fetch: owned */
-    bool is_ordered;       /* by the director: one piece from one source */
-    uint32_t piece;        /* of an ordered fetch */
+    struct source *source;      /* NULL = this slot is free; of an ordered fetch: owned */
+    bool is_ordered;            /* by the director: one piece from one source */
+    uint32_t piece;             /* of an ordered fetch */
     struct source_fetch *fetch; /* owned; NULL once it ended */
     uint64_t start;             /* where it began */
     uint64_t pos;               /* next byte to come */
@@ -44,7 +44,7 @@ struct task_stream {
     char *chunk; /* owned: bytes [pos - chunk_len, pos), not yet given to the writer */
     size_t chunk_len, chunk_capacity;
     bool is_paused, is_tail_told, is_end_seen;
-    bool is_leaving; /* stops at once where it ends */
+    bool is_leaving;                        /* stops at once where it ends */
     uint64_t window_began_ms, window_bytes; /* for the slow-source rule */
 };
 
@@ -90,11 +90,11 @@ struct task {
     unsigned attempts;
     bool began_while_down; /* every breaker was open: one try, then say so */
     struct task_stream streams[TASK_SLOTS];
-    unsigned n_streams; /* from registries */
-    unsigned n_fetches; /* ordered by the director */
-    void *director;     /* its object for this task; NULL = there is none */
-    uint64_t told_size; /* by the director; UINT64_MAX = nothing */
-    bool is_uncacheable; /* the size is told, and the cache cannot take it */
+    unsigned n_streams;                   /* from registries */
+    unsigned n_fetches;                   /* ordered by the director */
+    void *director;                       /* its object for this task; NULL = there is none */
+    uint64_t told_size;                   /* by the director; UINT64_MAX = nothing */
+    bool is_uncacheable;                  /* the size is told, and the cache cannot take it */
     uint64_t kind_bytes[SOURCE_KIND_END]; /* received in this attempt */
     unsigned n_streams_wanted;
     bool is_rate_settled; /* more streams did not help */
