@@ -401,22 +401,33 @@ int dt_keys_check(struct dt_keys *keys, enum dt_key_use use, const char *mac,
 
 /* ---- sealing ---- */
 
-/* Runs one message through AES-GCM. For opening, `tag` is compared; returns whether it fitted. */
-static bool gcm(uint8_t *out, const struct key *key, const uint8_t *nonce, struct dt_key_part aad,
-                struct dt_key_part in, uint8_t tag[SEAL_TAG], bool is_seal)
+/* One message on its way through AES-GCM. */
+struct gcm {
+    const uint8_t *nonce;
+    const char *context;
+    const uint8_t *in;
+    uint8_t *out, *tag;
+    size_t len; /* of in and out */
+};
+
+/* For opening, the tag is compared: returns whether it fitted. */
+static bool gcm_run(const struct gcm *job, const struct key *key, bool is_seal)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    size_t context_len = strlen(job->context);
     int len = 0;
 
-    DT_ASSERT(ctx != NULL && aad.len <= INT32_MAX && in.len <= SEALED_MAX);
-    DT_ASSERT(EVP_CipherInit_ex2(ctx, aes, key->seal, nonce, is_seal, NULL) == 1);
-    DT_ASSERT(EVP_CipherUpdate(ctx, NULL, &len, aad.bytes, (int)aad.len) == 1);
-    DT_ASSERT(EVP_CipherUpdate(ctx, out, &len, in.bytes, (int)in.len) == 1);
+    DT_ASSERT(ctx != NULL && context_len <= INT32_MAX && job->len <= SEALED_MAX);
+    DT_ASSERT(EVP_CipherInit_ex2(ctx, aes, key->seal, job->nonce, is_seal, NULL) == 1);
+    DT_ASSERT(EVP_CipherUpdate(ctx, NULL, &len, (const uint8_t *)job->context, (int)context_len) ==
+              1);
+    DT_ASSERT(EVP_CipherUpdate(ctx, job->out, &len, job->in, (int)job->len) == 1);
     if (!is_seal)
-        DT_ASSERT(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, SEAL_TAG, tag) == 1);
-    bool is_good = EVP_CipherFinal_ex(ctx, out + in.len, &len) == 1;
+        DT_ASSERT(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, SEAL_TAG, job->tag) == 1);
+    bool is_good = EVP_CipherFinal_ex(ctx, job->out + job->len, &len) == 1;
     if (is_seal)
-        DT_ASSERT(is_good && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, SEAL_TAG, tag) == 1);
+        DT_ASSERT(is_good &&
+                  EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, SEAL_TAG, job->tag) == 1);
     EVP_CIPHER_CTX_free(ctx);
     return is_good;
 }
@@ -437,8 +448,13 @@ char *dt_keys_seal(struct dt_keys *keys, const char *context, const char *plain)
 
     put_id(sealed, set->keys[0].id);
     dt_random_bytes(nonce, SEAL_NONCE);
-    (void)gcm(body, &set->keys[0], nonce, (struct dt_key_part){context, strlen(context)},
-              (struct dt_key_part){plain, len}, body + len, true); /* sealing asserts */
+    const struct gcm job = {.nonce = nonce,
+                            .context = context,
+                            .in = (const uint8_t *)plain,
+                            .out = body,
+                            .tag = body + len,
+                            .len = len};
+    DT_ASSERT(gcm_run(&job, &set->keys[0], true));
     char *text = dt_base64url_encode(sealed, sealed_len);
     set_unref(&set);
     free(sealed);
@@ -452,12 +468,16 @@ static bool open_any(uint8_t *plain, const struct key_set *set, const char *cont
     size_t len = sealed_len - SEAL_OVERHEAD;
     uint8_t *nonce = sealed + SEAL_ID_LEN, *body = nonce + SEAL_NONCE;
 
+    const struct gcm job = {.nonce = nonce,
+                            .context = context,
+                            .in = body,
+                            .out = plain,
+                            .tag = body + len,
+                            .len = len};
     for (size_t i = 0; i < set->n; i++) {
         uint8_t id[SEAL_ID_LEN];
         put_id(id, set->keys[i].id);
-        if (memcmp(id, sealed, sizeof(id)) == 0 &&
-            gcm(plain, &set->keys[i], nonce, (struct dt_key_part){context, strlen(context)},
-                (struct dt_key_part){body, len}, body + len, false))
+        if (memcmp(id, sealed, sizeof(id)) == 0 && gcm_run(&job, &set->keys[i], false))
             return true;
     }
     return false;

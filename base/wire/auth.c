@@ -63,7 +63,7 @@ static bool header_split(struct header *out, const char *header)
 }
 
 int wire_auth_check_request(char nonce[33], struct dt_keys *keys, const char *header,
-                            const char *path, const void *body, size_t len, uint64_t wall_ms,
+                            const char *path, struct dt_key_part body, uint64_t wall_ms,
                             struct dt_err *err)
 {
     struct header parsed;
@@ -77,8 +77,8 @@ int wire_auth_check_request(char nonce[33], struct dt_keys *keys, const char *he
         return dt_err_set(err, DT_EDENIED, "%s " WIRE_HEADER_AUTH,
                           header == NULL ? "no" : "malformed");
     DT_ASSERT(dt_text_print(moment, sizeof(moment), VERSION_TEXT " %s", parsed.moment));
-    const struct dt_key_part parts[] = {
-        part_of(moment), part_of(parsed.nonce), part_of("POST"), part_of(path), {body, len}};
+    const struct dt_key_part parts[] = {part_of(moment), part_of(parsed.nonce), part_of("POST"),
+                                        part_of(path), body};
     if (dt_keys_check(keys, DT_KEY_REQUEST, parsed.mac, parts, sizeof(parts) / sizeof(parts[0]),
                       &why) < 0)
         return dt_err_set(err, DT_EDENIED, WIRE_HEADER_AUTH ": %s", why.msg);

@@ -11,7 +11,9 @@
 
 #include "base/wire/wire.h"
 
-#define WIRE_HOLDINGS_MAX 4096u /* of one message; the most recently used ones */
+#define WIRE_HOLDINGS_MAX    4096u /* of one message, here and lost; the most recently used ones */
+#define WIRE_INTERVAL_MIN_MS 1000u
+#define WIRE_INTERVAL_MAX_MS 60000u
 
 struct wire_holding {
     struct dt_digest digest;
@@ -35,7 +37,7 @@ struct wire_hello {
 struct wire_hello_reply {
     wire_name supernode;  /* its name: what wire_rendezvous() is asked with */
     wire_name site;       /* a node of another site leaves it alone */
-    uint32_t interval_ms; /* 1000 ... 60000 */
+    uint32_t interval_ms; /* WIRE_INTERVAL_MIN_MS ... MAX_MS */
     bool wants_full;
     bool is_banned;                /* serves nobody, is given nothing; it asks its mirrors */
     bool is_draining;              /* no new tasks here: ask the next supernode */

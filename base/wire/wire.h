@@ -71,7 +71,7 @@ void wire_auth_request(struct wire_auth *out, struct dt_keys *, const char *path
 /* Errors: DT_EDENIED (no header, wrong MAC), DT_ETIMEOUT (clocks differ by too much: says so).
  * Fills nonce. */
 int wire_auth_check_request(char nonce[33], struct dt_keys *, const char *header, const char *path,
-                            const void *body, size_t len, uint64_t wall_ms, struct dt_err *err);
+                            struct dt_key_part body, uint64_t wall_ms, struct dt_err *err);
 void wire_auth_reply(char out[WIRE_AUTH_MAX], struct dt_keys *, const char *nonce, const void *body,
                      size_t len);
 int wire_auth_check_reply(struct dt_keys *, const char *header, const char *nonce, const void *body,
