@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "transfer/account.h"
+#include "transfer/brake.h"
 #include "transfer/hedge.h"
 #include "registry-client/challenge.h"
 #include "registry-client/error.h"
@@ -37,6 +38,7 @@ struct transfer_pull {
     uint64_t sent_us;
     bool has_retried; /* the second attempt was made or given up */
     bool wants_token; /* the fetch is being stopped to ask for one */
+    struct transfer_brake brake;
 };
 
 bool transfer_status_is_failure(int status)
@@ -47,6 +49,7 @@ bool transfer_status_is_failure(int status)
 static void pull_free(struct transfer_pull *pull)
 {
     pull->magic = 0;
+    transfer_brake_release(&pull->brake);
     dt_free_secret(&pull->caller_authorization);
     dt_free_secret(&pull->account_authorization);
     free(pull->url);
@@ -102,8 +105,15 @@ static bool on_data(void *arg, const void *bytes, size_t len)
 {
     struct transfer_pull *pull = arg;
     struct reg_endpoint *endpoint = pull->opts.endpoint; /* the callee may cancel us */
-    if (!pull->ops->on_data(pull->arg, bytes, len))
+    if (!transfer_brake_pass(&pull->brake, len)) {
+        if (pull->opts.was_held != NULL)
+            *pull->opts.was_held = true;
         return false;
+    }
+    if (!pull->ops->on_data(pull->arg, bytes, len)) {
+        transfer_brake_unpass(&pull->brake, len);
+        return false;
+    }
     atomic_fetch_add_explicit(&endpoint->bytes_total, len, memory_order_relaxed);
     return true;
 }
@@ -227,6 +237,11 @@ static void take_cached_token(struct transfer_pull *pull)
     dt_free_secret(&pull->caller_authorization);
 }
 
+static void go_on(void *arg)
+{
+    transfer_pull_resume(arg);
+}
+
 struct transfer_pull *transfer_pull_start(const struct transfer_pull_opts *opts,
                                           const struct dt_fetch_ops *ops, void *arg)
 {
@@ -240,6 +255,7 @@ struct transfer_pull *transfer_pull_start(const struct transfer_pull_opts *opts,
     pull->range = dt_strdup(opts->range);
     pull->ops = ops;
     pull->arg = arg;
+    transfer_brake_init(&pull->brake, opts->transfer->down, NULL, go_on, pull);
     take_cached_token(pull);
     send_request(pull);
     return pull;

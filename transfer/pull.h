@@ -30,6 +30,7 @@ struct transfer_pull_opts {
     uint64_t head_timeout_ms;
     uint64_t again_after_ms; /* of silence, the same question once more; 0 = never */
     uint64_t stall_timeout_ms;
+    bool *was_held; /* set when a limit held the body back; NULL = of no interest */
 };
 
 /* The callbacks of base/fetch.h with the same promises; `on_head` sees the answer that counts. */

@@ -81,6 +81,7 @@ struct source {
     uint64_t bytes;       /* delivered to this task */
     bool is_excluded;     /* refused us for good, or lied */
     bool ignores_range;   /* answered a Range with the whole blob */
+    bool was_held;        /* a limit of ours slowed it since the task last looked */
     uint64_t way;         /* hash of whose credentials and which repository it asks with */
 };
 

@@ -25,6 +25,8 @@ struct source_peer_opts {
     bool is_seed;
     const char *ticket;
     const struct dt_digest *digest;
+    const char *ca_file;    /* PEM, for https; NULL = the system's */
+    struct dt_bucket *down; /* this task's share; borrowed; NULL = the node's limit alone */
     bool has_sum;
     struct wire_sum sum;
 };

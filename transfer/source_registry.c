@@ -154,6 +154,7 @@ static struct source_fetch *registry_fetch(struct source *base, const struct sou
         .head_timeout_ms = span->head_timeout_ms,
         .again_after_ms = span->again_after_ms,
         .stall_timeout_ms = source->transfer->options->stall_timeout_ms,
+        .was_held = &base->was_held,
     };
     base->n_active++;
     fetch->pull = transfer_pull_start(&opts, &PULL_OPS, fetch);

@@ -289,7 +289,9 @@ static void drop_slow_streams(struct task *task)
         stream->window_began_ms = now_ms;
         stream->window_bytes = 0;
         struct source *source = stream->source;
-        if (stream->is_paused || rate >= task->transfer->options->min_rate_bytes ||
+        bool was_held = source->was_held; /* by a limit: that is no fault of its own */
+        source->was_held = false;
+        if (stream->is_paused || was_held || rate >= task->transfer->options->min_rate_bytes ||
             task_sources_count_ready(task, source) == 0)
             continue;
         struct dt_err err = {0};

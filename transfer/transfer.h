@@ -12,6 +12,7 @@
 #ifndef DARTER_TRANSFER_TRANSFER_H
 #define DARTER_TRANSFER_TRANSFER_H
 
+#include "base/bucket.h"
 #include "base/fetch.h"
 #include "base/loop.h"
 #include "base/pool.h"
@@ -41,6 +42,7 @@ struct transfer {
     struct dt_pool *pool;
     struct dt_fetcher *fetcher;
     struct cache *cache;
+    struct dt_bucket *down; /* what may come in per second; borrowed; NULL = no limit */
     const struct transfer_director *director; /* borrowed; NULL = registries only */
     struct transfer_tasks *tasks;
     struct transfer_accounts *accounts;

@@ -40,6 +40,7 @@ struct lab {
     struct transfer transfer;
     struct reg_upstream upstream;
     struct dt_httpd *registry;
+    struct dt_httpd *node; /* a test's own server, or NULL; lab_close() ends it */
     /* the registry's manners; set on any thread */
     _Atomic int status;                        /* 0 = serve */
     _Atomic uint64_t lie_at;                   /* this byte is wrong; UINT64_MAX = none */
@@ -253,9 +254,12 @@ LAB_TOOL void lab_close(struct lab *lab)
         continue;
     (void)sem_destroy(&gone);
     dt_httpd_drain(lab->registry, 0);
+    if (lab->node != NULL)
+        dt_httpd_drain(lab->node, 0);
     cache_quiesce(transfer->cache);
     dt_loops_stop(transfer->loops);
     dt_httpd_free(&lab->registry);
+    dt_httpd_free(&lab->node);
     transfer_tasks_free(transfer);
     transfer_accounts_free(transfer);
     cache_close(&transfer->cache);
