@@ -206,6 +206,16 @@ int64_t cache_reader_available(struct cache_reader *reader, uint64_t off, struct
     return -failed.code;
 }
 
+uint64_t cache_reader_landed(struct cache_reader *reader, uint64_t off)
+{
+    struct cache_blob *blob = reader->blob;
+    DT_ASSERT(reader->magic == READER_MAGIC);
+    pthread_mutex_lock(&reader->cache->lock);
+    uint64_t len = cache_pieces_available(&blob->landed, off);
+    pthread_mutex_unlock(&reader->cache->lock);
+    return len;
+}
+
 /* ---- waiting ---- */
 
 static void waiter_unlink(struct cache_reader *reader)

@@ -37,6 +37,11 @@ int cache_reader_fd(const struct cache_reader *);
  * the end: 0. An empty blob is complete when cache_reader_is_sealed(). */
 int64_t cache_reader_available(struct cache_reader *, uint64_t off, struct dt_err *);
 
+/* Bytes from `off` on that are in the file of a blob being written, also after its writer failed:
+ * cache_reader_fd() still gives them. When it was the disk that failed (DT_EIO, DT_ENOSPACE),
+ * nobody changes that file any more, so a reader can prove what it gave to others. */
+uint64_t cache_reader_landed(struct cache_reader *, uint64_t off);
+
 /* Asks for one call of fn(arg) on `loop` when cache_reader_available(off) may no longer be 0. Never
  * from inside this call. One wait at a time; waiting again replaces the old. The call may come
  * although nothing changed: ask again. A wait at or beyond the end is for the verdict (sealed, or

@@ -4,7 +4,8 @@
  *   write: pwrite, CRC, SHA-256 from the same buffer when it is next in line, then readers see it
  *   flush: complete pieces -> fdatasync (sync pool) -> index: these pieces, with their CRC-32C
  *   seal:  digest right -> readers may complete -> fdatasync -> rename -> fsync dir -> index
- *   keep:  flush what is complete, then let go; nothing complete: discard
+ *   keep:  flush what is complete, then let go; nothing complete, or the disk failed while others
+ *          read: discard
  *
  * The order is the promise: the index never names bytes that a power cut could take away
  * (docs/internals/cache.md has the table of crash points).
@@ -248,6 +249,7 @@ struct flush {
     struct index_pieces pieces; /* owned; is_present = to be added */
     bool is_first;              /* of a writer that did not resume: forget older promises */
     bool is_last;               /* the writer left: let go of the blob afterwards */
+    bool must_discard;          /* ... and of its file */
 };
 
 static void flush_merge(struct index_pieces *into, const struct index_pieces *add)
@@ -323,7 +325,7 @@ static void flush_after(struct index_change *change, const struct dt_err *err)
     if (err->code == 0 && flush->pieces.n_present > 0)
         blob->has_record = true;
     atomic_store(&blob->is_flushing, false);
-    if (flush->is_last && !blob->has_record) {
+    if (flush->is_last && (!blob->has_record || flush->must_discard)) {
         cache_discard(cache, &blob, (struct cache_completion){0}, NULL);
     } else if (flush->is_last) {
         pthread_mutex_lock(&cache->lock);
@@ -399,10 +401,25 @@ void store_flush(struct store *store)
     flush_submit(&flush, blob);
 }
 
+static bool failed_under_readers(const struct store *store)
+{
+    struct cache_blob *blob = store->blob;
+    pthread_mutex_lock(&store->cache->lock);
+    bool is_disk = blob->err.code == DT_EIO || blob->err.code == DT_ENOSPACE;
+    bool is_shared = blob->n_refs > 1u + atomic_load(&blob->is_flushing);
+    pthread_mutex_unlock(&store->cache->lock);
+    return is_disk && is_shared;
+}
+
+/* Where the disk failed under readers, the part is not kept: they may have to prove what they gave
+ * away by reading it again (cache_reader_landed()), and whoever resumed it would write into it. */
 void store_keep(struct store *store, struct cache_blob **blob)
 {
     struct flush *flush = flush_new(store);
     flush->is_last = true;
+    flush->must_discard = failed_under_readers(store);
+    if (flush->must_discard)
+        flush->pieces.n_present = 0; /* nothing more is promised */
     flush_submit(&flush, *blob);
     *blob = NULL;
 }

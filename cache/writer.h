@@ -60,8 +60,9 @@ void cache_writer_write(struct cache_writer *, uint64_t off, void **bytes, size_
 void cache_writer_finish(struct cache_writer **, cache_done_f done, void *arg);
 
 /* Stops writing at once (queued bytes are thrown away), keeps complete pieces for a later resume;
- * readers fail with `reason` (NULL = DT_ECANCELLED). No callback follows. Harmless on NULL. Legal
- * inside the writer's callbacks. */
+ * readers fail with `reason` (NULL = DT_ECANCELLED). Where that is a disk's failure (DT_EIO,
+ * DT_ENOSPACE) and somebody reads, nothing is kept (cache_reader_landed()). No callback follows.
+ * Harmless on NULL. Legal inside the writer's callbacks. */
 void cache_writer_abort(struct cache_writer **, const struct dt_err *reason);
 
 #endif

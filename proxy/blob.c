@@ -5,9 +5,10 @@
  *
  * The response head goes out only when the first bytes are in hand: before it, every failure can
  * still become a status the runtime falls back on; after it, all we can do is cut the connection
- * short. Blobs up to `verify_first_bytes` wait for their digest: with the whole small blob in hand
- * a wrong one is replaced before the client has seen a byte. Lives on the request's loop.
- * Everything that waits holds a reference to the request.
+ * short. A disk that fails under a body is not the end of it (proxy/rescue.h). Blobs up to
+ * `verify_first_bytes` wait for their digest: with the whole small blob in hand a wrong one is
+ * replaced before the client has seen a byte. Lives on the request's loop. Everything that waits
+ * holds a reference to the request.
  */
 #define LOG_COMPONENT "blob"
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "cache/reader.h"
 #include "proxy/head.h"
 #include "proxy/relay.h"
+#include "proxy/rescue.h"
 #include "proxy/request.h"
 #include "transfer/task.h"
 
@@ -29,6 +31,7 @@ struct proxy_blob {
     struct proxy_request *request; /* a counted reference */
     struct task_ticket *ticket;    /* owned while attached */
     struct cache_reader *reader;   /* owned */
+    struct proxy_rescue *rescue;   /* owned: the disk failed in the middle of the body */
     struct dt_range range;
     uint64_t first, len; /* what the answer carries */
     uint64_t known_size; /* from the permit; UINT64_MAX = unknown */
@@ -55,6 +58,7 @@ static void blob_end(void *arg, enum dt_http_end how)
     DT_ASSERT(blob->magic == BLOB_MAGIC);
     blob->magic = 0;
     dt_timer_clear(&blob->deadline);
+    proxy_rescue_free(&blob->rescue);
     cache_reader_close(&blob->reader);
     transfer_task_detach(&blob->ticket);
     proxy_request_unref(&blob->request);
@@ -71,6 +75,25 @@ static void fail(struct proxy_blob *blob, const struct dt_err *err, const char *
 
 /* ---- the body: a cache reader at the client's pace ---- */
 
+/* Our own disk or table is at fault, not a source: the way past the cache is still there. */
+static bool is_cache_failure(int code)
+{
+    return code == DT_EIO || code == DT_ENOSPACE;
+}
+
+/* The reader gives nothing more. */
+static enum dt_http_next body_failed(struct proxy_blob *blob, uint64_t at, const struct dt_err *err)
+{
+    char name[13];
+    if (is_cache_failure(err->code))
+        blob->rescue = proxy_rescue_new(blob->request, blob->reader, at, blob->first + blob->len);
+    dt_log_warn(blob->rescue != NULL ? "body_goes_on_past_the_disk" : "body_cut",
+                "request=%llu blob=%s at=%llu code=%s reason=%s",
+                (unsigned long long)blob->request->id, dt_digest_short(name, blob_digest(blob)),
+                (unsigned long long)at, dt_code_name(err->code), DT_LOG_Q(err->msg));
+    return blob->rescue != NULL ? DT_HTTP_WAIT : DT_HTTP_FAIL;
+}
+
 static void wake_body(void *arg)
 {
     struct proxy_blob *blob = arg;
@@ -84,14 +107,11 @@ static enum dt_http_next body_next(void *arg, uint64_t off, size_t max_len,
     struct proxy_blob *blob = arg;
     struct dt_err err = {0};
     uint64_t at = blob->first + off;
+    if (blob->rescue != NULL)
+        return proxy_rescue_next(blob->rescue, at, max_len, span);
     int64_t n = cache_reader_available(blob->reader, at, &err);
-    if (n < 0) {
-        char name[13];
-        dt_log_warn("body_cut", "request=%llu blob=%s at=%llu code=%s reason=%s",
-                    (unsigned long long)blob->request->id, dt_digest_short(name, blob_digest(blob)),
-                    (unsigned long long)at, dt_code_name(err.code), DT_LOG_Q(err.msg));
-        return DT_HTTP_FAIL;
-    }
+    if (n < 0)
+        return body_failed(blob, at, &err);
     if (n == 0) {
         cache_reader_wait(blob->reader, at, blob->request->loop, wake_body, blob);
         return DT_HTTP_WAIT;
@@ -133,12 +153,6 @@ static uint64_t decisive_byte(const struct proxy_blob *blob)
     uint64_t size = cache_reader_size(blob->reader);
     bool is_small = size <= blob->request->proxy->options->verify_first_bytes;
     return is_small && !blob->streams_unverified && size > 0 ? size - 1 : blob->first;
-}
-
-/* Our own disk or table is at fault, not a source: the way past the cache is still there. */
-static bool is_cache_failure(int code)
-{
-    return code == DT_EIO || code == DT_ENOSPACE;
 }
 
 /* The fill failed before the client saw anything: ask the task again, it may know another way. That

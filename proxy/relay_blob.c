@@ -36,6 +36,7 @@ struct relay_blob {
     struct dt_err err;
     bool is_part, is_paused, is_replying;
     bool is_size_claimed; /* `size` is what the first source said */
+    bool is_rest;         /* what was before it came another way, from whomever */
 };
 
 static void fetch_next(struct relay_blob *relay);
@@ -60,10 +61,9 @@ static void relay_blob_end(void *arg, enum dt_http_end how)
 
 /* ---- the body ---- */
 
-static enum dt_http_next body_next(void *arg, uint64_t off, size_t max_len,
+enum dt_http_next proxy_relay_next(struct relay_blob *relay, uint64_t off, size_t max_len,
                                    struct dt_http_span *span)
 {
-    struct relay_blob *relay = arg;
     const void *bytes;
     bool has_room;
     size_t len = relay_buffer_span(&relay->buffer, off, max_len, &bytes, &has_room);
@@ -72,6 +72,12 @@ static enum dt_http_next body_next(void *arg, uint64_t off, size_t max_len,
         relay->sources[relay->source]->ops->resume(relay->fetch);
     }
     return relay_buffer_next(&relay->buffer, bytes, len, span);
+}
+
+static enum dt_http_next body_next(void *arg, uint64_t off, size_t max_len,
+                                   struct dt_http_span *span)
+{
+    return proxy_relay_next(arg, off, max_len, span);
 }
 
 /* The end of the request releases everything. */
@@ -212,10 +218,11 @@ static bool is_right(struct relay_blob *relay)
 static void on_mismatch(struct relay_blob *relay)
 {
     struct source *source = relay->sources[relay->source];
-    source->ops->strike(source);
+    if (!relay->is_rest)
+        source->ops->strike(source);
     source->is_excluded = true;
     dt_err_set(&relay->err, DT_EMISMATCH, "%s gave bytes that do not match the digest",
-               source->name);
+               relay->is_rest ? "somebody" : source->name);
     if (relay->is_replying) {
         fail(relay, &relay->err);
         return;
@@ -297,7 +304,7 @@ static void on_deadline(void *arg)
     fail(relay, &err);
 }
 
-void proxy_relay_blob(struct proxy_request *request, uint64_t size)
+static struct relay_blob *relay_new(struct proxy_request *request, uint64_t size)
 {
     struct relay_blob *relay = dt_new(struct relay_blob);
     struct reg_upstream *upstream = request->route.upstream;
@@ -309,11 +316,37 @@ void proxy_relay_blob(struct proxy_request *request, uint64_t size)
             source_registry_new(&request->proxy->transfer, upstream, &upstream->endpoints[i],
                                 request->route.path.repository,
                                 &request->route.path.reference.digest, request->authorization);
+    dt_timer_init(&relay->deadline, request->loop, on_deadline, relay);
+    return relay;
+}
+
+void proxy_relay_blob(struct proxy_request *request, uint64_t size)
+{
+    struct relay_blob *relay = relay_new(request, size);
     request->job = relay;
     request->job_end = relay_blob_end;
     request->freshness = PROXY_MISS;
-    dt_timer_init(&relay->deadline, request->loop, on_deadline, relay);
     dt_timer_set(&relay->deadline, proxy_request_head_left_ms(request));
     if (resolve_range(relay))
         fetch_next(relay);
+}
+
+struct relay_blob *proxy_relay_rest(struct proxy_request *request, const struct proxy_rest *rest,
+                                    struct dt_hasher **hasher)
+{
+    struct relay_blob *relay = relay_new(request, rest->size);
+    relay->first = relay->pos = rest->at;
+    relay->end = rest->end;
+    relay->hasher = *hasher;
+    *hasher = NULL;
+    relay->is_rest = relay->is_replying = true;
+    fetch_next(relay);
+    return relay;
+}
+
+void proxy_relay_free(struct relay_blob **relay)
+{
+    if (*relay != NULL)
+        relay_blob_end(*relay, DT_HTTP_CUT);
+    *relay = NULL;
 }

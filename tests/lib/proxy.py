@@ -62,6 +62,7 @@ class Darter:
         self.env = env or {}
         self.cache_max = cache_max
         self.listen = listen
+        self.may_hit_file_limit = False
         self.process = None
         self.log = ""             # all that it said on stderr, of every start
         self.address = self.admin = self.peer = None
@@ -113,7 +114,9 @@ class Darter:
     def start(self):
         self.process = subprocess.Popen(
             self.arguments(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.folder,
-            env=dict(os.environ, **self.env), text=True, errors="replace")
+            env=dict(os.environ, **self.env), text=True, errors="replace",
+            # A write over RLIMIT_FSIZE is then an error of the disk and not the end.
+            restore_signals=not self.may_hit_file_limit)
         seen = len(self.log)
         self.reader = threading.Thread(target=self.read_log, args=(self.process.stderr,),
                                        daemon=True)

@@ -315,6 +315,42 @@ static void reader__use_is_counted(void **state)
     kit_blob_free(&blob);
 }
 
+static void abort_for_the_disk(void *arg)
+{
+    struct kit_fill *fill = arg;
+    struct dt_err err = {.code = DT_EIO, .msg = "the disk failed"};
+    cache_writer_abort(&fill->writer, &err);
+}
+
+/* The last piece of a part is begun anew by whoever resumes it, in the same place of the file. */
+static void reader__whose_disk_failed_keeps_the_bytes_it_gave_away(void **state)
+{
+    (void)state;
+    struct kit_blob good = kit_blob_make(140, 8 * MIB), lie = kit_blob_make(140, 8 * MIB);
+    struct kit_fill fill = {.stop_after = 5 * MIB + 100 * KIB, .stop = KIT_STOP_STAY};
+    struct cache_reader *reader = NULL;
+    struct dt_err err = {0};
+    uint8_t byte = 0;
+    uint64_t at = 5 * MIB + 1000;
+    lie.bytes[at] ^= 1;
+    kit_fill_start(&fill, &kit, &lie);
+    assert_int_equal(kit_fill_wait(&fill), 0);
+    assert_int_equal(cache_reader_open(&reader, kit.cache, &lie.digest, &err), 0);
+    assert_int_equal(kit_read(reader, &byte, 1, at, &err), 1);
+    assert_int_equal(byte, lie.bytes[at]);
+    kit_on_loop(fill.loop, abort_for_the_disk, &fill);
+    assert_int_equal(cache_reader_available(reader, at, &err), -DT_EIO);
+    assert_true(cache_reader_landed(reader, 0) > at);
+    KIT_UNTIL(kit_put(&kit, &good) == 0);
+    assert_int_equal(kit_check(&kit, &good), 0);
+    assert_int_equal(pread(cache_reader_fd(reader), &byte, 1, (off_t)at), 1);
+    assert_int_equal(byte, lie.bytes[at]);
+    cache_reader_close(&reader);
+    KIT_UNTIL(kit_used(&kit) == good.size);
+    kit_blob_free(&good);
+    kit_blob_free(&lie);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +365,7 @@ int main(void)
         T(reader__of_a_blob_whose_file_was_cut_finds_nothing),
         T(reader__keeps_its_bytes_when_the_blob_is_removed),
         T(reader__use_is_counted),
+        T(reader__whose_disk_failed_keeps_the_bytes_it_gave_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
