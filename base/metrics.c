@@ -74,6 +74,21 @@ void dt_metric_observe(struct dt_metric *metric, double value)
     atomic_fetch_add_explicit(&metric->value, (int64_t)(value * MICRO), memory_order_relaxed);
 }
 
+void dt_metric_fields_register(struct dt_metric_field *fields, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        dt_metric_register(&fields[i].metric);
+}
+
+void dt_metric_fields_set(struct dt_metric_field *fields, size_t n, const void *object)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint64_t value;
+        memcpy(&value, (const char *)object + fields[i].offset, sizeof value);
+        dt_metric_set(&fields[i].metric, (int64_t)value);
+    }
+}
+
 int64_t dt_metric_value(const struct dt_metric *metric)
 {
     return atomic_load_explicit(&metric->value, memory_order_relaxed);

@@ -9,6 +9,7 @@
 #define DARTER_BASE_METRICS_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/text.h"
@@ -43,6 +44,18 @@ void dt_metric_observe(struct dt_metric *, double value); /* histograms */
 int64_t dt_metric_value(const struct dt_metric *);
 /* Upper bounds for request latencies: 1 ms ... 60 s. */
 extern const double dt_latency_bounds_s[];
+
+/* Numbers that live in a struct of counts elsewhere: one row for each uint64_t. */
+struct dt_metric_field {
+    struct dt_metric metric;
+    size_t offset;
+};
+#define DT_METRIC_FIELD(metric_name, metric_kind, metric_help, type, field)                        \
+    {                                                                                              \
+        {.name = metric_name, .help = metric_help, .kind = metric_kind}, offsetof(type, field)     \
+    }
+void dt_metric_fields_register(struct dt_metric_field *, size_t n);
+void dt_metric_fields_set(struct dt_metric_field *, size_t n, const void *object);
 
 /* Appends everything registered. Values that live elsewhere (cache usage) are set as gauges by
  * the caller just before. */

@@ -15,15 +15,9 @@
 
 /* ---- the cache ---- */
 
-#define CACHE_ROW(metric_name, metric_kind, metric_help, field)                                    \
-    {                                                                                              \
-        {.name = metric_name, .help = metric_help, .kind = metric_kind},                           \
-            offsetof(struct cache_usage, field)                                                    \
-    }
-static struct {
-    struct dt_metric metric;
-    size_t offset; /* of a uint64_t */
-} cache_rows[] = {
+#define CACHE_ROW(name, kind, help, field)                                                         \
+    DT_METRIC_FIELD(name, kind, help, struct cache_usage, field)
+static struct dt_metric_field cache_rows[] = {
     CACHE_ROW("darter_cache_used_bytes", DT_GAUGE, "Bytes the cache takes.", used_bytes),
     CACHE_ROW("darter_cache_max_bytes", DT_GAUGE, "Quota of the cache.", max_bytes),
     CACHE_ROW("darter_cache_pinned_bytes", DT_GAUGE, "Bytes that are never evicted.", pinned_bytes),
@@ -53,11 +47,7 @@ static void set_cache_rows(struct cache *cache)
     struct cache_usage usage;
     cache_usage(&usage, cache);
     dt_metric_set(&cache_usable, usage.is_usable);
-    for (size_t i = 0; i < sizeof cache_rows / sizeof cache_rows[0]; i++) {
-        uint64_t value;
-        memcpy(&value, (const char *)&usage + cache_rows[i].offset, sizeof value);
-        dt_metric_set(&cache_rows[i].metric, (int64_t)value);
-    }
+    dt_metric_fields_set(cache_rows, sizeof cache_rows / sizeof cache_rows[0], &usage);
 }
 
 /* ---- the endpoints ---- */
@@ -130,8 +120,7 @@ void transfer_admin_metrics_register(const struct transfer_admin *admin)
     dt_metric_register(&cache_usable);
     dt_metric_register(&start_time);
     dt_metric_set(&start_time, (int64_t)(admin->opts.started_ms / 1000));
-    for (size_t i = 0; i < sizeof cache_rows / sizeof cache_rows[0]; i++)
-        dt_metric_register(&cache_rows[i].metric);
+    dt_metric_fields_register(cache_rows, sizeof cache_rows / sizeof cache_rows[0]);
     for (size_t i = 0; i < upstreams->n; i++)
         n += upstreams->list[i].n_endpoints;
     endpoint_metrics = dt_calloc(n, sizeof *endpoint_metrics);

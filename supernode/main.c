@@ -1,0 +1,246 @@
+/*
+ * supernode/main.c - starts darter-supernode, waits for signals, ends it.
+ *
+ *   options -> keys -> parts made, loops not running -> loops run -> listeners open ("ready")
+ *           -> signals -> nodes sent on, pieces finish or are cut at the deadline -> exit 0
+ *
+ * Exit: 0 after SIGTERM or SIGINT, 1 when something could not be started, 2 when the options are
+ * wrong. Everything is ended in the opposite order of its start; what never started is NULL.
+ */
+#define LOG_COMPONENT "main"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/daemon.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "supernode/admin.h"
+#include "supernode/options.h"
+#include "supernode/request.h"
+#include "supernode/supernode.h"
+#include "transfer/life.h"
+#include "transfer/task.h"
+#include "transfer/upkeep.h"
+
+struct daemon {
+    struct supernode_options options;
+    struct supernode supernode;
+    struct dt_bucket down; /* from registries */
+    struct dt_httpd *httpd;
+    struct transfer_admin *admin;
+    bool is_running; /* the loops */
+};
+
+/* ---- start ---- */
+
+static void apply_limits(struct supernode *supernode, const struct supernode_options *options)
+{
+    dt_bucket_set(&supernode->up, options->limit_up_bytes, dt_mono_us());
+    dt_bucket_set(supernode->transfer.down, options->limit_down_bytes, dt_mono_us());
+    atomic_store(&supernode->limits.task_down, options->task_limit_bytes);
+    atomic_store(&supernode->limits.node_up, options->node_limit_up_bytes);
+    atomic_store(&supernode->limits.node_down, options->node_limit_down_bytes);
+}
+
+static void fill_in(struct daemon *daemon)
+{
+    struct supernode *supernode = &daemon->supernode;
+    const struct supernode_options *options = &daemon->options;
+    supernode->options = options;
+    supernode->transfer.options = &options->transfer;
+    supernode->upstreams = options->upstreams.list;
+    supernode->n_upstreams = options->upstreams.n;
+    DT_ASSERT(dt_text_print(supernode->name, sizeof supernode->name, "%s", options->name));
+    DT_ASSERT(dt_text_print(supernode->site, sizeof supernode->site, "%s", options->site));
+    dt_bucket_init(&supernode->up, options->limit_up_bytes, dt_mono_us());
+    dt_bucket_init(&daemon->down, options->limit_down_bytes, dt_mono_us());
+    supernode->transfer.down = &daemon->down;
+    supernode->max_uploads = options->max_uploads;
+    apply_limits(supernode, options);
+    supernode->started_ms = dt_wall_ms();
+}
+
+static int make_parts(struct daemon *daemon, struct dt_err *err)
+{
+    const struct supernode_options *options = &daemon->options;
+    struct supernode *supernode = &daemon->supernode;
+    int rc = dt_keys_load(&supernode->keys, options->cluster_key_file, err);
+    if (rc == 0)
+        rc = transfer_open(&supernode->transfer,
+                           &(struct transfer_life_opts){
+                               .loops = options->loops,
+                               .workers = options->workers,
+                               .cache_dir = options->cache_dir,
+                               .cache_max_bytes = options->cache_max_bytes,
+                               .cache_min_free_bytes = options->cache_min_free_bytes,
+                           },
+                           err);
+    if (rc == 0)
+        rc = transfer_tasks_new(&supernode->transfer, err);
+    if (rc == 0)
+        rc = supernode_core_new(supernode, err);
+    if (rc == 0)
+        rc = dt_loops_start(supernode->transfer.loops, err);
+    daemon->is_running = rc == 0;
+    if (rc == 0)
+        supernode_core_start(supernode);
+    return rc;
+}
+
+static int open_listeners(struct daemon *daemon, struct dt_err *err)
+{
+    struct dt_httpd_opts opts = {
+        .name = "supernode",
+        .handler = supernode_request_handle,
+        .arg = &daemon->supernode,
+        .pool = daemon->supernode.transfer.pool,
+        .max_connections = daemon->options.max_connections,
+        .max_body_bytes = WIRE_BODY_MAX,
+    };
+    int rc = dt_addr_parse(&opts.addr, daemon->options.listen, err);
+    if (rc == 0)
+        rc = dt_httpd_start(&daemon->httpd, daemon->supernode.transfer.loops, &opts, err);
+    if (rc == 0)
+        rc = supernode_admin_start(&daemon->admin, &daemon->supernode, err);
+    return rc;
+}
+
+static int start(struct daemon *daemon, struct dt_err *err)
+{
+    fill_in(daemon);
+    dt_daemon_raise_file_limit(daemon->options.max_connections);
+    int rc = make_parts(daemon, err);
+    return rc == 0 ? open_listeners(daemon, err) : rc;
+}
+
+static void say_ready(const struct daemon *daemon)
+{
+    struct dt_addr addr;
+    char text[300];
+    DT_ASSERT(dt_addr_parse(&addr, daemon->options.listen, NULL) == 0);
+    addr.port = dt_httpd_port(daemon->httpd);
+    dt_log_info("ready", "listen=%s admin=%s site=%s name=%s upstreams=%zu cache=%s",
+                dt_addr_format(text, &addr), transfer_admin_address(daemon->admin),
+                daemon->supernode.site, daemon->supernode.name, daemon->supernode.n_upstreams,
+                DT_LOG_Q(daemon->options.cache_dir));
+}
+
+/* ---- end ---- */
+
+static void stop(struct daemon *daemon)
+{
+    struct supernode *supernode = &daemon->supernode;
+    atomic_store(&supernode->is_draining, true);
+    if (daemon->is_running)
+        supernode_core_stop(supernode);
+    if (daemon->httpd != NULL)
+        dt_httpd_drain(daemon->httpd, daemon->options.drain_ms);
+    if (daemon->is_running)
+        transfer_abort_tasks(&supernode->transfer);
+    if (daemon->admin != NULL)
+        transfer_admin_stop(daemon->admin);
+    if (daemon->is_running && supernode->transfer.cache != NULL)
+        cache_quiesce(supernode->transfer.cache); /* aborted writers end on their loops */
+    if (daemon->is_running)
+        dt_loops_stop(supernode->transfer.loops);
+    transfer_admin_free(&daemon->admin);
+    dt_httpd_free(&daemon->httpd);
+    supernode_core_free(supernode);
+    transfer_tasks_free(&supernode->transfer);
+    transfer_close(&supernode->transfer);
+    dt_keys_free(&supernode->keys);
+}
+
+/* ---- between ---- */
+
+/* What only main reads, or is an atomic, is applied; the rest was named as needing a restart. */
+static void apply(struct daemon *daemon, const struct supernode_options *fresh)
+{
+    struct supernode_options *options = &daemon->options;
+    dt_daemon_change_log_level(&options->log_level, fresh->log_level);
+    options->cache_max_bytes = fresh->cache_max_bytes;
+    options->cache_min_free_bytes = fresh->cache_min_free_bytes;
+    cache_set_bounds(daemon->supernode.transfer.cache, options->cache_max_bytes,
+                     options->cache_min_free_bytes);
+    options->scrub_interval_ms = fresh->scrub_interval_ms;
+    options->scrub_rate_bytes = fresh->scrub_rate_bytes;
+    options->drain_ms = fresh->drain_ms;
+    options->limit_up_bytes = fresh->limit_up_bytes;
+    options->limit_down_bytes = fresh->limit_down_bytes;
+    options->task_limit_bytes = fresh->task_limit_bytes;
+    options->node_limit_up_bytes = fresh->node_limit_up_bytes;
+    options->node_limit_down_bytes = fresh->node_limit_down_bytes;
+    apply_limits(&daemon->supernode, options);
+}
+
+static void reload(struct daemon *daemon, int argc, char **argv)
+{
+    struct supernode_options fresh = {0};
+    struct dt_err err = {0};
+    if (supernode_options_load(&fresh, argc, argv, &err) != 0) {
+        dt_log_error("reload_refused", "keeping=\"the old options\" err=%s", DT_LOG_Q(err.msg));
+        return;
+    }
+    dt_daemon_report_changes(&daemon->options, &fresh, &supernode_config_spec);
+    if (!reg_upstreams_are_same(&daemon->options.upstreams, &fresh.upstreams))
+        dt_log_warn("restart_needed", "option=upstreams");
+    apply(daemon, &fresh);
+    supernode_options_fini(&fresh);
+    supernode_admin_show_options(daemon->admin, &daemon->options);
+    if (transfer_admin_read_token(daemon->admin, &err) < 0)
+        dt_log_error("token_kept", "err=%s", DT_LOG_Q(err.msg));
+    if (dt_keys_reload(daemon->supernode.keys, &err) < 0)
+        dt_log_error("keys_kept", "err=%s", DT_LOG_Q(err.msg));
+    dt_log_info("reloaded", "file=%s",
+                DT_LOG_Q(dt_daemon_file(daemon->options.config_file, SUPERNODE_CONFIG_FILE)));
+}
+
+/* Returns the signal that ends us. */
+static int serve(struct daemon *daemon, const sigset_t *signals, int argc, char **argv)
+{
+    for (;;) {
+        struct transfer_scrub scrub = {.interval_ms = daemon->options.scrub_interval_ms,
+                                       .rate_bytes = daemon->options.scrub_rate_bytes,
+                                       .started_ms = daemon->supernode.started_ms};
+        uint64_t wait_ms = transfer_upkeep_scrub(&daemon->supernode.transfer, &scrub, dt_wall_ms());
+        int number = dt_daemon_wait(signals, wait_ms);
+        if (number == SIGHUP)
+            reload(daemon, argc, argv);
+        else if (number > 0)
+            return number;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct daemon daemon = {0};
+    struct dt_err err = {0};
+    sigset_t signals;
+    dt_daemon_block_signals(&signals);
+    int rc = supernode_options_load(&daemon.options, argc, argv, &err);
+    if (rc > 0)
+        return EXIT_SUCCESS; /* --help and its like were served */
+    if (rc < 0) {
+        (void)fprintf(stderr, "darter-supernode: %s\n", err.msg);
+        return DT_EXIT_OPTIONS;
+    }
+    dt_daemon_start_log(daemon.options.log_level, daemon.options.log_format);
+    supernode_options_warnings(&daemon.options, dt_daemon_warn, NULL);
+    rc = start(&daemon, &err);
+    if (rc < 0) {
+        dt_log_error("not_started", "err=%s", DT_LOG_Q(err.msg));
+    } else {
+        transfer_warn_of_no_room(&daemon.supernode.transfer);
+        say_ready(&daemon);
+        int number = serve(&daemon, &signals, argc, argv);
+        dt_log_info("stopping", "signal=%s drain_ms=%" PRIu64,
+                    number == SIGINT ? "SIGINT" : "SIGTERM", daemon.options.drain_ms);
+    }
+    stop(&daemon);
+    dt_log_info("stopped", "uptime_s=%" PRIu64,
+                (dt_wall_ms() - daemon.supernode.started_ms) / 1000);
+    dt_log_stop();
+    supernode_options_fini(&daemon.options);
+    return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,215 @@
+/*
+ * tests/unit/supernode_options_test.c - what darter-supernode is told, from flags and file.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/units.h"
+#include "base/wire/wire.h"
+#include "supernode/options.h"
+
+#define ARGS_MAX 16
+#define KEY      "--cluster-key-file /etc/darter/cluster-key "
+
+static char folder[] = "/tmp/darter-options-XXXXXX";
+static char config_path[64], password_path[64];
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
+/* `flags` are separated by blanks; `file` is the text of --config. */
+static int load(struct supernode_options *out, const char *file, const char *flags,
+                struct dt_err *err)
+{
+    char *argv[ARGS_MAX] = {(char *)"darter-supernode", (char *)"--config", config_path};
+    char *copy = dt_strdup(flags), *rest = NULL;
+    int argc = 3;
+    for (char *word = strtok_r(copy, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+        assert_true(argc < ARGS_MAX - 1);
+        argv[argc++] = word;
+    }
+    write_file(config_path, file);
+    *out = (struct supernode_options){0};
+    *err = (struct dt_err){0};
+    int rc = supernode_options_load(out, argc, argv, err);
+    free(copy);
+    return rc;
+}
+
+static void loads(struct supernode_options *out, const char *file, const char *flags)
+{
+    struct dt_err err;
+    if (load(out, file, flags, &err) != 0)
+        fail_msg("refused: %s", err.msg);
+}
+
+static void is_refused(const char *file, const char *flags, const char *word)
+{
+    struct supernode_options options;
+    struct dt_err err;
+    assert_true(load(&options, file, flags, &err) < 0);
+    if (strstr(err.msg, word) == NULL)
+        fail_msg("\"%s\" says nothing about \"%s\"", err.msg, word);
+    assert_null(options.upstreams.list);
+    assert_null(options.listen);
+}
+
+static void options__only_a_key_has_to_be_given(void **state)
+{
+    (void)state;
+    struct supernode_options options;
+    loads(&options, "", KEY "--cache-dir /tmp/none");
+    assert_string_equal(options.listen, "0.0.0.0:65010");
+    assert_string_equal(options.admin_listen, "127.0.0.1:65011");
+    assert_string_equal(options.site, "default");
+    assert_true(wire_name_is_valid(options.name));
+    assert_non_null(strstr(options.name, "-65010"));
+    assert_int_equal(options.upstreams.n, 1);
+    assert_string_equal(options.upstreams.list[0].name, "docker.io");
+    assert_int_equal(options.cache_max_bytes, 100 * GIB);
+    assert_int_equal(options.limit_up_bytes, 0);
+    assert_int_equal(options.transfer.streams_per_blob, 4);
+    supernode_options_fini(&options);
+    is_refused("", "", "cluster-key-file: needs a value");
+}
+
+static void options__the_file_and_flags_say_the_same_things(void **state)
+{
+    (void)state;
+    struct supernode_options options;
+    loads(&options,
+          "site: ams1\nname: ams1-a\ncluster-key-file: /k\ntask-limit: 1GiB\nlimit-up: "
+          "10MiB\nlimit-down: 11MiB\n"
+          "upstreams:\n- name: test.local\n  endpoints:\n  - url: http://127.0.0.1:5000\n",
+          "--site ams2 --node-limit-up 5MiB --node-limit-down 6MiB");
+    assert_string_equal(options.site, "ams2");
+    assert_string_equal(options.name, "ams1-a");
+    assert_int_equal(options.task_limit_bytes, GIB);
+    assert_int_equal(options.limit_up_bytes, 10 * MIB);
+    assert_int_equal(options.limit_down_bytes, 11 * MIB);
+    assert_int_equal(options.node_limit_up_bytes, 5 * MIB);
+    assert_int_equal(options.node_limit_down_bytes, 6 * MIB);
+    assert_string_equal(options.upstreams.list[0].name, "test.local");
+    supernode_options_fini(&options);
+}
+
+static void options__what_makes_no_sense_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *flags, *word;
+    } rows[] = {
+        {KEY "--site ams/1", "site: \"ams/1\" is no name"},
+        {KEY "--name a,b", "name: \"a,b\" is no name"},
+        {KEY "--site=", "site: needs a value"},
+        {KEY "--listen nowhere", "listen: "},
+        {KEY "--listen unix:/run/x", "use IP:PORT"},
+        {KEY "--listen 127.0.0.1:65011", "use another port"},
+        {KEY "--admin-listen 0.0.0.0:65011", "needs admin-token-file"},
+        {KEY "--admin-listen x", "admin-listen: "},
+        {KEY "--cache-max 1KiB", "cache-max: "},
+        {KEY "--max-uploads 0", "max-uploads: 0 is out of bounds"},
+        {KEY "--limit-up 2000TiB", "limit-up: "},
+        {KEY "--limit-down 2000TiB", "limit-down: "},
+        {KEY "--task-limit 2000TiB", "task-limit: "},
+        {KEY "--node-limit-up 2000TiB", "node-limit-up: "},
+        {KEY "--node-limit-down 2000TiB", "node-limit-down: "},
+        {KEY "--streams-per-blob 99", "streams-per-blob: "},
+        {KEY "--stall-timeout 1ms", "stall-timeout: 1ms is out of bounds"},
+        {KEY "--loops 1000", "loops: "},
+        {KEY "--workers 1000", "workers: "},
+        {KEY "--max-connections 0", "max-connections: "},
+        {KEY "--drain 30d", "drain: "},
+        {KEY "--log-level loud", "log-level: "},
+        {KEY "--log-format xml", "log-format: \"xml\" is not known"},
+        {KEY "--upstream nonsense", "upstream: "},
+        {KEY "--peer-listen x", "unknown option '--peer-listen'"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        is_refused("", rows[i].flags, rows[i].word);
+}
+
+static void count(void *arg, const char *text)
+{
+    assert_true(text[0] != '\0');
+    ++*(unsigned *)arg;
+}
+
+static void options__probable_mistakes_are_warned_of(void **state)
+{
+    (void)state;
+    struct supernode_options options;
+    unsigned n = 0;
+    loads(&options, "", KEY);
+    supernode_options_warnings(&options, count, &n);
+    assert_int_equal(n, 0);
+    supernode_options_fini(&options);
+    char *file = dt_asprintf("upstreams:\n- name: test.local\n  own-credentials: true\n"
+                             "  endpoints:\n  - url: https://127.0.0.1:5000\n"
+                             "    insecure: true\n    username: reader\n"
+                             "    password-file: %s\n",
+                             password_path);
+    write_file(password_path, "secret\n");
+    loads(&options, file, KEY "--listen 127.0.0.1:65010");
+    free(file);
+    supernode_options_warnings(&options, count, &n);
+    assert_int_equal(n, 3);
+    supernode_options_fini(&options);
+}
+
+static void options__the_printed_sample_can_be_loaded(void **state)
+{
+    (void)state;
+    struct dt_text sample = {0};
+    struct supernode_options options;
+    dt_config_print_sample(&supernode_config_spec, &sample);
+    loads(&options, dt_text_str(&sample), KEY);
+    supernode_options_fini(&options);
+    dt_text_fini(&sample);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    (void)dt_text_print(config_path, sizeof config_path, "%s/config.yaml", folder);
+    (void)dt_text_print(password_path, sizeof password_path, "%s/password", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    (void)unlink(config_path);
+    (void)unlink(password_path);
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(options__only_a_key_has_to_be_given),
+        cmocka_unit_test(options__the_file_and_flags_say_the_same_things),
+        cmocka_unit_test(options__what_makes_no_sense_is_refused),
+        cmocka_unit_test(options__probable_mistakes_are_warned_of),
+        cmocka_unit_test(options__the_printed_sample_can_be_loaded),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
