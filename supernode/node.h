@@ -13,7 +13,7 @@
 #include "supernode/task.h"
 
 #define SUPERNODE_NODES_MAX        32768u
-#define SUPERNODE_HOLDINGS_MAX     (4 * 1024 * 1024u) /* of all nodes together */
+#define SUPERNODE_HOLDINGS_MAX     (1024 * 1024u) /* of all nodes together */
 #define SUPERNODE_BANS_MAX         1024u
 #define SUPERNODE_NODE_LIMITS_MAX  1024u /* nodes with limits of their own */
 #define SUPERNODE_INTERVALS_MISSED 3u

@@ -1,0 +1,347 @@
+/*
+ * supernode/task.c - life of the supernode's tasks: made, opened, gone, forgotten. See task.h.
+ *
+ * One table per loop, touched on its thread alone. The counters are the only thing other threads
+ * read.
+ */
+#define LOG_COMPONENT "task"
+#include "supernode/task.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "cache/pieces.h"
+#include "supernode/node.h"
+#include "supernode/node_priv.h"
+#include "supernode/seed.h"
+#include "supernode/task_priv.h"
+
+const char *supernode_task_state_word(enum supernode_task_state state)
+{
+    static const char *const WORDS[] = {
+#define X(name, word) [name] = word,
+        SUPERNODE_TASK_STATES(X)
+#undef X
+    };
+    DT_ASSERT(state < SUPERNODE_TASK_STATE_END);
+    return WORDS[state];
+}
+
+/* ---- the tables ---- */
+
+int supernode_tasks_new(struct supernode *supernode, struct dt_err *err)
+{
+    (void)err; /* memory does not fail */
+    supernode->tasks = dt_new(struct supernode_tasks);
+    supernode->tasks->tables =
+        dt_new_array(struct task_table, dt_loops_count(supernode->transfer.loops));
+    return 0;
+}
+
+static void free_table(struct task_table *table)
+{
+    struct task_banned *banned, *next_banned;
+    struct task_struck *struck, *next_struck;
+    DT_ASSERT(table->tasks == NULL); /* supernode_tasks_stop_loop() came first */
+    HASH_ITER (hh, table->banned, banned, next_banned) {
+        HASH_DELETE(hh, table->banned, banned);
+        free(banned);
+    }
+    HASH_ITER (hh, table->struck, struck, next_struck) {
+        HASH_DELETE(hh, table->struck, struck);
+        free(struck);
+    }
+}
+
+void supernode_tasks_free(struct supernode *supernode)
+{
+    if (supernode->tasks == NULL)
+        return;
+    for (unsigned i = 0; i < dt_loops_count(supernode->transfer.loops); i++)
+        free_table(&supernode->tasks->tables[i]);
+    free(supernode->tasks->tables);
+    dt_free(&supernode->tasks);
+}
+
+struct task_table *supernode_table(struct supernode *supernode)
+{
+    struct dt_loop *loop = dt_loop_current();
+    DT_ASSERT(loop != NULL);
+    return &supernode->tasks->tables[dt_loop_index(loop)];
+}
+
+struct supernode_task *supernode_task_find(struct supernode *supernode,
+                                           const struct dt_digest *digest)
+{
+    struct supernode_task *task = NULL;
+    HASH_FIND(hh, supernode_table(supernode)->tasks, digest, sizeof(*digest), task);
+    return task;
+}
+
+/* ---- the end ---- */
+
+static void free_task(void *arg)
+{
+    struct supernode_task *task = arg;
+    DT_ASSERT(task->peers == NULL && task->seed == NULL);
+    supernode_swarm_free(&task->swarm);
+    task->magic = 0;
+    free(task->sums);
+    free(task->sum_states);
+    free(task->troubled);
+    free(task->by_slot);
+    free(task);
+}
+
+/* Takes it out of the table; freed after the current callback. */
+static void end_task(struct supernode_task *task)
+{
+    struct task_peer *peer, *next;
+    task->is_ending = true;
+    supernode_exchanges_refuse(task);
+    HASH_ITER (hh, task->peers, peer, next)
+        supernode_peer_remove(task, peer);
+    supernode_seed_leave(&task->seed);
+    dt_timer_clear(&task->tick);
+    dt_timer_clear(&task->upkeep);
+    HASH_DELETE(hh, supernode_table(task->supernode)->tasks, task);
+    atomic_fetch_sub(&task->supernode->tasks->n_tasks, 1);
+    dt_loop_defer(free_task, task);
+}
+
+static void forget(struct supernode_task *task)
+{
+    char name[13];
+    dt_log_info(
+        "task_forgotten",
+        "blob=%s size=%" PRId64 " seed_bytes=%" PRIu64 " peer_bytes=%" PRIu64 " failed=%" PRIu64,
+        dt_digest_short(name, &task->digest), task->size == UINT64_MAX ? -1 : (int64_t)task->size,
+        task->seed_bytes, task->peer_bytes, task->n_failed);
+    end_task(task);
+}
+
+void supernode_tasks_stop_loop(void *arg)
+{
+    struct supernode *supernode = arg;
+    struct supernode_task *task, *next;
+    HASH_ITER (hh, supernode_table(supernode)->tasks, task, next)
+        end_task(task);
+}
+
+/* ---- upkeep ---- */
+
+static void measure(struct supernode_task *task, uint64_t now_ms)
+{
+    uint64_t passed_ms = now_ms - task->rate_began_ms;
+    if (passed_ms < TASK_RATE_WINDOW_MS)
+        return;
+    uint64_t bytes = task->seed_bytes + task->peer_bytes;
+    task->rate_bytes_s = (bytes - task->rate_bytes) * 1000 / passed_ms;
+    task->rate_bytes = bytes;
+    task->rate_began_ms = now_ms;
+}
+
+static void on_upkeep(void *arg)
+{
+    struct supernode_task *task = arg;
+    DT_ASSERT(task->magic == SUPERNODE_TASK_MAGIC);
+    uint64_t now_ms = dt_loop_now_ms(task->loop);
+    dt_timer_set(&task->upkeep, SUPERNODE_UPKEEP_MS);
+    measure(task, now_ms);
+    supernode_peers_upkeep(task, now_ms);
+    if (task->n_present > 0 || task->is_asking_holders)
+        task->empty_since_ms = now_ms;
+    else if (now_ms - task->empty_since_ms >= SUPERNODE_TASK_FORGET_MS ||
+             task->state == SUPERNODE_TASK_GONE)
+        forget(task); /* one that went wrong at once: what is wrong about it may be what we know */
+}
+
+/* ---- turns of the planner: one per turn of the loop, and ticks while transfers run ---- */
+
+static void take_turn(struct supernode_task *task)
+{
+    supernode_task_turn(task);
+    if (task->swarm != NULL && supernode_swarm_look(task->swarm).n_flights > 0)
+        dt_timer_set(&task->tick, SUPERNODE_TICK_MS);
+    else
+        dt_timer_clear(&task->tick);
+}
+
+static void on_tick(void *arg)
+{
+    struct supernode_task *task = arg;
+    DT_ASSERT(task->magic == SUPERNODE_TASK_MAGIC);
+    take_turn(task);
+}
+
+static void plan_now(void *arg)
+{
+    struct supernode_task *task = arg;
+    DT_ASSERT(task->magic == SUPERNODE_TASK_MAGIC);
+    task->is_plan_due = false;
+    if (!task->is_ending)
+        take_turn(task);
+}
+
+void supernode_task_plan_soon(struct supernode_task *task)
+{
+    if (task->is_plan_due || task->is_ending)
+        return;
+    task->is_plan_due = true;
+    dt_loop_defer(plan_now, task); /* before free_task(), should it end in this turn */
+}
+
+/* ---- the beginning ---- */
+
+struct supernode_task *supernode_task_make(struct supernode *supernode,
+                                           const struct dt_digest *digest)
+{
+    struct task_table *table = supernode_table(supernode);
+    char name[13];
+    if (HASH_COUNT(table->tasks) >= SUPERNODE_TASKS_MAX)
+        return NULL;
+    struct supernode_task *task = dt_new(struct supernode_task);
+    task->magic = SUPERNODE_TASK_MAGIC;
+    task->supernode = supernode;
+    task->loop = dt_loop_current();
+    task->digest = *digest;
+    task->state = SUPERNODE_TASK_WAITING;
+    task->size = UINT64_MAX;
+    task->seed_handle = SUPERNODE_NONE;
+    task->limit = UINT64_MAX;
+    task->started_wall_ms = dt_wall_ms();
+    task->empty_since_ms = task->rate_began_ms = dt_loop_now_ms(task->loop);
+    task->seed = supernode_seed_new(task);
+    dt_timer_init(&task->tick, task->loop, on_tick, task);
+    dt_timer_init(&task->upkeep, task->loop, on_upkeep, task);
+    dt_timer_set(&task->upkeep, SUPERNODE_UPKEEP_MS);
+    HASH_ADD(hh, table->tasks, digest, sizeof(task->digest), task);
+    atomic_fetch_add(&supernode->tasks->n_tasks, 1);
+    dt_log_debug("task_made", "blob=%s", dt_digest_short(name, digest));
+    task->is_asking_holders = true;
+    supernode_nodes_ask_holders(supernode, digest);
+    return task;
+}
+
+/* ---- the size is known ---- */
+
+uint32_t supernode_hash_name(const char *name)
+{
+    uint32_t hash = (uint32_t)dt_hash_bytes(name, strlen(name));
+    return name[0] == '\0' ? 0 : hash != 0 ? hash : 1;
+}
+
+static void join_seed(struct supernode_task *task)
+{
+    struct supernode_peer seed = {
+        .site = supernode_hash_name(task->supernode->site),
+        .up_slots = SUPERNODE_UP_SLOTS_MAX,
+        .down_slots = 1,
+        .is_seed = true,
+    };
+    int rc = supernode_swarm_join(&task->seed_handle, task->swarm, &seed, NULL);
+    DT_ASSERT(rc == 0); /* the first one of a new swarm */
+}
+
+static void enter_everybody(struct supernode_task *task)
+{
+    struct task_peer *peer, *next;
+    struct dt_err err = {0};
+    HASH_ITER (hh, task->peers, peer, next) {
+        if (supernode_peer_enter_swarm(task, peer, &err) == 0)
+            continue;
+        if (peer->held != NULL) {
+            supernode_answer_state(peer->held, WIRE_GONE, &err);
+            peer->held = NULL;
+            atomic_fetch_sub(&task->supernode->tasks->n_held, 1);
+        }
+        supernode_peer_remove(task, peer);
+    }
+}
+
+int supernode_task_open(struct supernode_task *task, uint64_t size, struct dt_err *err)
+{
+    if (task->swarm != NULL && task->size == size)
+        return 0;
+    if (task->swarm != NULL)
+        return dt_err_set(err, DT_ECONFLICT, "the blob has %" PRIu64 " bytes, not %" PRIu64,
+                          task->size, size);
+    struct supernode_swarm_options options = {
+        .size = size,
+        .piece_size = cache_pieces_choose_size(size),
+        .site = supernode_hash_name(task->supernode->site),
+    };
+    dt_random_bytes(&options.key, sizeof(options.key));
+    int rc = supernode_swarm_new(&task->swarm, &options, err);
+    if (rc < 0)
+        return rc;
+    task->size = size;
+    task->piece_size = options.piece_size;
+    task->n_pieces = (uint32_t)((size - 1) / options.piece_size + 1);
+    task->sums = dt_new_array(struct wire_sum, task->n_pieces);
+    task->sum_states = dt_new_array(uint8_t, task->n_pieces);
+    task->troubled = dt_new_array(uint64_t, supernode_bits_words(task->n_pieces));
+    task->state = SUPERNODE_TASK_OPEN;
+    join_seed(task);
+    enter_everybody(task);
+    supernode_seed_opened(task->seed);
+    supernode_task_plan_soon(task);
+    return 0;
+}
+
+bool supernode_task_needs_registry(const struct supernode_task *task)
+{
+    if (task->swarm == NULL)
+        return true;
+    for (uint32_t piece = 0; piece < task->n_pieces; piece++)
+        if (!supernode_swarm_has(task->swarm, task->seed_handle, piece) &&
+            (supernode_swarm_copies(task->swarm, piece) == 0 ||
+             supernode_row_test(task->troubled, piece)))
+            return true;
+    return false;
+}
+
+/* ---- no way ---- */
+
+static bool has_all(const struct supernode_task *task, const struct task_peer *peer)
+{
+    return task->swarm != NULL && supernode_swarm_look_at(task->swarm, peer->handle).is_complete;
+}
+
+void supernode_task_gone(struct supernode_task *task, const struct dt_err *err)
+{
+    struct task_peer *peer, *next;
+    char name[13];
+    dt_log_warn("task_gone", "blob=%s peers=%u code=%s reason=%s",
+                dt_digest_short(name, &task->digest), task->n_present, dt_code_name(err->code),
+                DT_LOG_Q(err->msg));
+    task->state = SUPERNODE_TASK_GONE;
+    task->err = *err;
+    HASH_ITER (hh, task->peers, peer, next) {
+        if (peer->is_holder || has_all(task, peer))
+            continue;
+        peer->is_gone_due = true;
+        if (peer->held != NULL)
+            supernode_peer_answer(task, peer); /* and is removed */
+    }
+}
+
+/* ---- counts ---- */
+
+void supernode_tasks_count(struct supernode_task_counts *out, struct supernode *supernode)
+{
+    struct supernode_tasks *tasks = supernode->tasks;
+    *out = (struct supernode_task_counts){
+        .n_tasks = atomic_load(&tasks->n_tasks),
+        .n_peers = atomic_load(&tasks->n_peers),
+        .n_held = atomic_load(&tasks->n_held),
+        .n_exchanges = atomic_load(&tasks->n_exchanges),
+        .n_joins = atomic_load(&tasks->n_joins),
+        .n_refused = atomic_load(&tasks->n_refused),
+        .seed_bytes = atomic_load(&tasks->seed_bytes),
+        .peer_bytes = atomic_load(&tasks->peer_bytes),
+        .n_failed = atomic_load(&tasks->n_failed),
+    };
+}
