@@ -192,6 +192,10 @@ void supernode_hello_arrived(struct supernode_request *request)
     struct supernode *supernode = request->supernode;
     const struct node_rule *rule = supernode_node_rule(supernode, request->hello.name);
     struct dt_err err = {0};
+    if (atomic_load(&supernode->is_stopping)) { /* the table is empty, and stays so */
+        supernode_request_refuse(request);
+        return;
+    }
     struct wire_hello_reply reply = {
         .interval_ms = interval_ms(supernode),
         .is_banned = rule != NULL && rule->is_banned,

@@ -231,8 +231,8 @@ static void take(struct supernode *supernode, struct dt_http_req *http, const st
     note_where_from(request);
     int status = 401;
     int rc = wire_auth_check_request(request->nonce, supernode->keys,
-                                     dt_http_header(http, "darter-auth"), path->path, body, len,
-                                     dt_wall_ms(), &err);
+                                     dt_http_header(http, "darter-auth"), path->path,
+                                     (struct dt_key_part){body, len}, dt_wall_ms(), &err);
     if (rc == 0) {
         rc = path->decode(request, body, len, &err);
         status = rc == -DT_EDENIED ? 401 : 400;

@@ -75,5 +75,8 @@ unsigned task_fetches(const struct task *); /* running now, ordered by the direc
  * is in, and begins no other. True when none is running any more. */
 bool task_leave_registries(struct task *);
 void task_step_soon(struct task *);
+/* Nobody waits for what a registry was not asked for: the task ends soon (FAILED), and what is here
+ * stays to be resumed. One that is being verified, or is whole, ends as it would have. */
+void task_give_up(struct task *);
 
 #endif

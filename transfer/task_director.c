@@ -244,3 +244,10 @@ bool task_leave_registries(struct task *task)
     }
     return task->n_streams == 0;
 }
+
+void task_give_up(struct task *task)
+{
+    dt_loop_assert_mine(task->loop);
+    task->is_given_up = true;
+    task_step_soon(task);
+}

@@ -248,6 +248,11 @@ void task_fill_step(struct task *task)
         cache_writer_finish(&task->writer, on_finished, task);
         return;
     }
+    if (task->is_given_up) {
+        (void)dt_err_set(&task->err, DT_ECANCELLED, "nobody waits for it any more");
+        task_fail(task, &task->err);
+        return;
+    }
     task_director_step(task);
     if (task_director_may_ask(task))
         ask_registries(task);

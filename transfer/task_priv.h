@@ -94,6 +94,7 @@ struct task {
     unsigned n_fetches;                   /* ordered by the director */
     void *director;                       /* its object for this task; NULL = there is none */
     uint64_t told_size;                   /* by the director; UINT64_MAX = nothing */
+    bool is_given_up;                     /* by its director: ends at the next step */
     bool is_uncacheable;                  /* the size is told, and the cache cannot take it */
     uint64_t kind_bytes[SOURCE_KIND_END]; /* received in this attempt */
     unsigned n_streams_wanted;
