@@ -21,6 +21,7 @@
 #include "proxy/relay.h"
 #include "proxy/rescue.h"
 #include "proxy/request.h"
+#include "transfer/blob_body.h"
 #include "transfer/task.h"
 
 #define BLOB_MAGIC      0x626c6f62u
@@ -33,8 +34,8 @@ struct proxy_blob {
     struct cache_reader *reader;   /* owned */
     struct proxy_rescue *rescue;   /* owned: the disk failed in the middle of the body */
     struct dt_range range;
-    uint64_t first, len; /* what the answer carries */
-    uint64_t known_size; /* from the permit; UINT64_MAX = unknown */
+    struct blob_body body; /* what the answer carries */
+    uint64_t known_size;   /* from the permit; UINT64_MAX = unknown */
     struct dt_timer deadline;
     unsigned n_attached;
     bool is_waiting;         /* for the first bytes */
@@ -59,6 +60,7 @@ static void blob_end(void *arg, enum dt_http_end how)
     blob->magic = 0;
     dt_timer_clear(&blob->deadline);
     proxy_rescue_free(&blob->rescue);
+    blob_body_fini(&blob->body);
     cache_reader_close(&blob->reader);
     transfer_task_detach(&blob->ticket);
     proxy_request_unref(&blob->request);
@@ -86,7 +88,8 @@ static enum dt_http_next body_failed(struct proxy_blob *blob, uint64_t at, const
 {
     char name[13];
     if (is_cache_failure(err->code))
-        blob->rescue = proxy_rescue_new(blob->request, blob->reader, at, blob->first + blob->len);
+        blob->rescue =
+            proxy_rescue_new(blob->request, blob->reader, at, blob->body.first + blob->body.len);
     dt_log_warn(blob->rescue != NULL ? "body_goes_on_past_the_disk" : "body_cut",
                 "request=%llu blob=%s at=%llu code=%s reason=%s",
                 (unsigned long long)blob->request->id, dt_digest_short(name, blob_digest(blob)),
@@ -94,33 +97,15 @@ static enum dt_http_next body_failed(struct proxy_blob *blob, uint64_t at, const
     return blob->rescue != NULL ? DT_HTTP_WAIT : DT_HTTP_FAIL;
 }
 
-static void wake_body(void *arg)
-{
-    struct proxy_blob *blob = arg;
-    DT_ASSERT(blob->magic == BLOB_MAGIC);
-    dt_http_body_wake(blob->request->http);
-}
-
 static enum dt_http_next body_next(void *arg, uint64_t off, size_t max_len,
                                    struct dt_http_span *span)
 {
     struct proxy_blob *blob = arg;
-    struct dt_err err = {0};
-    uint64_t at = blob->first + off;
+    uint64_t at = blob->body.first + off;
     if (blob->rescue != NULL)
         return proxy_rescue_next(blob->rescue, at, max_len, span);
-    int64_t n = cache_reader_available(blob->reader, at, &err);
-    if (n < 0)
-        return body_failed(blob, at, &err);
-    if (n == 0) {
-        cache_reader_wait(blob->reader, at, blob->request->loop, wake_body, blob);
-        return DT_HTTP_WAIT;
-    }
-    uint64_t len = (uint64_t)n < max_len ? (uint64_t)n : max_len;
-    uint64_t left = blob->len - off;
-    *span = (struct dt_http_span){
-        .fd = cache_reader_fd(blob->reader), .off = at, .len = (size_t)(len < left ? len : left)};
-    return DT_HTTP_SPAN;
+    enum dt_http_next next = blob_body_next(&blob->body, off, max_len, span);
+    return next == DT_HTTP_FAIL ? body_failed(blob, at, &blob->body.err) : next;
 }
 
 /* The end of the request releases everything. */
@@ -136,12 +121,12 @@ static void reply_stream(struct proxy_blob *blob)
     blob->is_waiting = false;
     proxy_head_add_blob(request);
     if (is_part)
-        proxy_head_add_part(request, blob->first, blob->first + blob->len,
+        proxy_head_add_part(request, blob->body.first, blob->body.first + blob->body.len,
                             cache_reader_size(blob->reader));
-    if (blob->len == 0)
+    if (blob->body.len == 0)
         dt_http_reply(request->http, 200, "", 0);
     else
-        dt_http_reply_stream(request->http, is_part ? 206 : 200, blob->len, &BODY_OPS, blob);
+        dt_http_reply_stream(request->http, is_part ? 206 : 200, blob->body.len, &BODY_OPS, blob);
 }
 
 /* ---- waiting for the first bytes ---- */
@@ -152,7 +137,7 @@ static uint64_t decisive_byte(const struct proxy_blob *blob)
 {
     uint64_t size = cache_reader_size(blob->reader);
     bool is_small = size <= blob->request->proxy->options->verify_first_bytes;
-    return is_small && !blob->streams_unverified && size > 0 ? size - 1 : blob->first;
+    return is_small && !blob->streams_unverified && size > 0 ? size - 1 : blob->body.first;
 }
 
 /* The fill failed before the client saw anything: ask the task again, it may know another way. That
@@ -201,8 +186,9 @@ static void begin_reply(struct proxy_blob *blob)
         return;
     }
     bool is_part = blob->range.kind == DT_RANGE_SATISFIABLE;
-    blob->first = is_part ? blob->range.first : 0;
-    blob->len = is_part ? blob->range.last - blob->range.first + 1 : size;
+    blob_body_init(&blob->body, blob->request->http, blob->reader, NULL);
+    blob->body.first = is_part ? blob->range.first : 0;
+    blob->body.len = is_part ? blob->range.last - blob->range.first + 1 : size;
     blob->is_waiting = true;
     check_first_bytes(blob);
 }
