@@ -121,6 +121,32 @@ static void readers__never_get_the_last_byte_before_the_digest_is_known(void **s
     kit_blob_free(&blob);
 }
 
+/* Who reads single pieces has their sums: he need not wait for the digest of the whole. */
+static void readers__by_piece_get_the_last_byte_as_soon_as_it_is_there(void **state)
+{
+    (void)state;
+    struct kit_blob blob = kit_blob_make(27, 2 * MIB);
+    struct kit_fill fill = {.stop = KIT_STOP_STAY};
+    struct cache_reader *reader = NULL;
+    struct dt_err err = {0};
+    kit_fill_start(&fill, &kit, &blob);
+    assert_int_equal(kit_fill_wait(&fill), 0); /* every byte is in the file */
+    assert_int_equal(cache_reader_open(&reader, kit.cache, &blob.digest, &err), 0);
+    cache_reader_by_piece(reader);
+    assert_false(cache_reader_is_sealed(reader));
+    assert_int_equal(cache_reader_available(reader, 0, &err), blob.size);
+    assert_int_equal(cache_reader_available(reader, blob.size - 1, &err), 1);
+    assert_int_equal(cache_reader_available(reader, blob.size, &err), 0);
+    uint8_t last = 0;
+    assert_int_equal(kit_read(reader, &last, 1, blob.size - 1, &err), 1);
+    assert_int_equal(last, blob.bytes[blob.size - 1]);
+    kit_latch_init(&fill.ended);
+    kit_on_loop(fill.loop, kit_finish_now, &fill);
+    assert_int_equal(kit_fill_wait(&fill), 0);
+    cache_reader_close(&reader);
+    kit_blob_free(&blob);
+}
+
 static void readers__fail_when_the_bytes_prove_wrong(void **state)
 {
     (void)state;
@@ -357,6 +383,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(readers__follow_a_writer_from_every_loop),
         T(readers__never_get_the_last_byte_before_the_digest_is_known),
+        T(readers__by_piece_get_the_last_byte_as_soon_as_it_is_there),
         T(readers__fail_when_the_bytes_prove_wrong),
         T(readers__fail_with_the_reason_of_an_abort),
         T(readers__are_called_once_and_only_for_their_bytes),
