@@ -104,7 +104,7 @@ struct wire_exchange_reply {
     enum wire_state state;
     struct dt_err err;                   /* GONE: code and reason */
     uint64_t seq;                        /* of the exchange that is answered */
-    uint64_t size;                       /* OPEN */
+    uint64_t size;                       /* OPEN; at least 1 */
     uint32_t piece_size;                 /* OPEN */
     char ticket[WIRE_TICKET_MAX];        /* "" = the one given before is still good */
     uint64_t down_limit;                 /* bytes/s of this node's share of a limit; 0 = none */
