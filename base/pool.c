@@ -51,6 +51,14 @@ static void queue_put(struct job_queue *queue, struct dt_job *job)
     queue->tail = &job->next;
 }
 
+static void queue_put_first(struct job_queue *queue, struct dt_job *job)
+{
+    job->next = queue->head;
+    if (queue->head == NULL)
+        queue->tail = &job->next;
+    queue->head = job;
+}
+
 static struct dt_job *queue_take(struct job_queue *queue)
 {
     struct dt_job *job = queue->head;
@@ -94,6 +102,11 @@ static void strand_turn(struct dt_job *turn)
     job->run(job);
 
     (void)pthread_mutex_lock(&pool->lock);
+    if (loop != NULL && job->again) { /* without done() the job may be gone */
+        queue_put_first(&strand->waiting, job);
+        pool->n_queued++;
+        loop = NULL;
+    }
     if (strand->waiting.head != NULL)
         queue_put(&pool->ready, turn); /* this worker looks for work next: nobody to wake */
     else

@@ -19,7 +19,9 @@ struct dt_job {
     void (*done)(struct dt_job *); /* on `loop`, after run; may free the job; NULL = nobody cares,
                                       then run() may free it */
     struct dt_loop *loop;          /* where done() comes; required with done */
-    struct dt_job *next;           /* the pool's */
+    bool again; /* on a strand, with done: set by run() that wants to go on after others had their
+                   turn; the job stays the first of its strand */
+    struct dt_job *next; /* the pool's */
 };
 
 int dt_pool_new(struct dt_pool **out, unsigned n_threads, struct dt_err *err);

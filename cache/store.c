@@ -1,7 +1,7 @@
 /*
- * cache/store.c - a writer's bytes: to the file, through the hash, into the index.
+ * cache/store.c - a writer's bytes: to the file, and into the index.
  *
- *   write: pwrite, CRC, SHA-256 from the same buffer when it is next in line, then readers see it
+ *   write: pwrite, readers see it, CRC; the digester takes the buffer when it is next in line
  *   flush: complete pieces -> fdatasync (sync pool) -> index: these pieces, with their CRC-32C
  *   seal:  digest right -> readers may complete -> fdatasync -> rename -> fsync dir -> index
  *   keep:  flush what is complete, then let go; nothing complete, or the disk failed while others
@@ -21,8 +21,7 @@
 #define LOG_COMPONENT "cache"
 #include "base/log.h"
 
-#define STORE_CHUNK (1024 * 1024u)     /* read back at once */
-#define STORE_SLICE (8 * 1024 * 1024u) /* hashed between two writes */
+#define STORE_CHUNK (1024 * 1024u) /* read back at once */
 
 void store_init(struct store *store, struct cache *cache, struct cache_blob *blob,
                 uint32_t piece_size)
@@ -31,19 +30,17 @@ void store_init(struct store *store, struct cache *cache, struct cache_blob *blo
     store->n_pieces = blob->landed.n;
     store->crc = dt_new_array(uint32_t, store->n_pieces + 1); /* + 1: an empty blob has none */
     store->is_committed = dt_new_array(bool, store->n_pieces + 1);
-    store->hasher = dt_hasher_new((enum dt_digest_algo)blob->digest.algo);
 }
 
 void store_fini(struct store *store)
 {
-    dt_hasher_free(&store->hasher);
     dt_free(&store->crc);
     dt_free(&store->is_committed);
     dt_free(&store->scratch);
     index_pieces_fini(&store->resume);
 }
 
-static void store_fail(struct store *store, const struct dt_err *err)
+void store_fail(struct store *store, const struct dt_err *err)
 {
     if (store->err.code != 0)
         return;
@@ -136,19 +133,15 @@ void store_write(struct store *store, uint64_t off, const void *bytes, size_t le
         fail_errno(store, errno, "write");
         return;
     }
-    add_crc(store, off, bytes, len);
     /* Readers first: they are waiting, and the last byte is withheld until the digest is known. */
     cache_blob_landed(store->cache, store->blob, off, len);
-    if (off == store->hashed_bytes) {
-        dt_hasher_update(store->hasher, bytes, len);
-        store->hashed_bytes += len;
-    }
+    add_crc(store, off, bytes, len);
     store->dirty_bytes += len;
     if (store->dirty_bytes >= store->cache->flush_bytes)
         store_flush(store);
 }
 
-/* ---- catching up ---- */
+/* ---- promises of an earlier run ---- */
 
 static ssize_t read_back(struct store *store, size_t len, uint64_t off)
 {
@@ -163,28 +156,6 @@ static ssize_t read_back(struct store *store, size_t len, uint64_t off)
     if (n <= 0)
         fail_errno(store, errno, "read back");
     return n;
-}
-
-/* Only the strand changes `landed`, so it may look without the lock. */
-static uint64_t unhashed(const struct store *store)
-{
-    return cache_pieces_available(&store->blob->landed, store->hashed_bytes);
-}
-
-static void hash_some(struct store *store, uint64_t limit)
-{
-    uint64_t left = unhashed(store);
-    if (left > limit)
-        left = limit;
-    while (left > 0) {
-        ssize_t n =
-            read_back(store, left < STORE_CHUNK ? (size_t)left : STORE_CHUNK, store->hashed_bytes);
-        if (n <= 0)
-            return;
-        dt_hasher_update(store->hasher, store->scratch, (size_t)n);
-        store->hashed_bytes += (uint64_t)n;
-        left -= (uint64_t)n;
-    }
 }
 
 static bool has_promises(const struct store *store)
@@ -224,19 +195,25 @@ static int64_t check_promise(struct store *store)
 
 bool store_has_work(const struct store *store)
 {
-    if (store->err.code != 0 || store->fd < 0)
-        return false;
-    return has_promises(store) || unhashed(store) > 0;
+    return store->err.code == 0 && store->fd >= 0 && has_promises(store);
 }
 
 int64_t store_work(struct store *store)
 {
-    if (store_is_dead(store))
-        return -1;
-    if (has_promises(store))
-        return check_promise(store);
-    hash_some(store, STORE_SLICE);
-    return -1;
+    return store_is_dead(store) || !has_promises(store) ? -1 : check_promise(store);
+}
+
+void store_settle(struct store *store)
+{
+    while (has_promises(store) && !store_is_dead(store))
+        (void)check_promise(store); /* a bad one leaves a gap, which the digester will notice */
+}
+
+/* Only the strand changes `landed`, so it may look without the lock. */
+uint64_t store_advance(struct store *store)
+{
+    store->front_bytes += cache_pieces_available(&store->blob->landed, store->front_bytes);
+    return store->front_bytes;
 }
 
 /* ---- flush: complete pieces become durable, then known ---- */
@@ -501,32 +478,8 @@ static void seal_run(struct dt_job *job)
     seal_end(seal);
 }
 
-void store_finish(struct store *store, struct cache_blob **blob)
+void store_seal(struct store *store, struct cache_blob **blob)
 {
-    struct dt_err err;
-    struct dt_digest got;
-    char name[13], got_name[13];
-    while (has_promises(store) && !store_is_dead(store))
-        (void)check_promise(store); /* a bad one leaves a gap, which is noticed below */
-    while (!store_is_dead(store) && unhashed(store) > 0)
-        hash_some(store, STORE_SLICE);
-    if (store_is_dead(store))
-        return;
-    dt_digest_short(name, &store->blob->digest);
-    dt_hasher_final(store->hasher, &got);
-    if (store->hashed_bytes != store->blob->size) {
-        (void)dt_err_set(&err, DT_EMISMATCH, "blob %s: bytes are missing at %llu of %llu", name,
-                         (unsigned long long)store->hashed_bytes,
-                         (unsigned long long)store->blob->size);
-        store_fail(store, &err);
-        return;
-    }
-    if (!dt_digest_equal(&got, &store->blob->digest)) {
-        (void)dt_err_set(&err, DT_EMISMATCH, "blob %s: its bytes hash to %s; dropped", name,
-                         dt_digest_short(got_name, &got));
-        store_fail(store, &err);
-        return;
-    }
     struct seal *seal = dt_new(struct seal);
     seal->job.run = seal_run;
     seal->change.apply = seal_apply;

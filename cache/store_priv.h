@@ -1,11 +1,13 @@
 /*
  * cache/store_priv.h - the part of a writer that touches the disk: on its strand.
  *
- *   start -> (write | work | flush)* -> finish | keep
+ *   start -> (write | work | flush)* -> settle -> seal | keep
  *
  * `work` is what the strand does besides writing: re-checking committed pieces of an earlier run,
- * and hashing what was written out of order. It comes in slices between writes, so that neither
- * holds up the other. Everything in the struct belongs to the strand unless it says otherwise;
+ * one at a time between writes, so that neither holds up the other. The digest is computed on
+ * another strand (digester_priv.h), which hears from here how far the blob is there without a gap.
+ * After settle() nothing follows here: seal and keep come on the digester's strand, behind
+ * everything it had to do. Everything in the struct belongs to the strand unless it says otherwise;
  * until the strand has its first job, the writer's loop may set what the strand will find.
  */
 #ifndef DARTER_CACHE_STORE_PRIV_H
@@ -19,8 +21,7 @@ struct store {
     uint32_t piece_size, n_pieces;
     int fd; /* == blob->fd; closed with the blob */
 
-    struct dt_hasher *hasher; /* owned; has seen [0, hashed_bytes) */
-    uint64_t hashed_bytes;
+    uint64_t front_bytes; /* the digester has been told of [0, front_bytes) */
     uint32_t *crc;        /* owned; running, per piece */
     bool *is_committed;   /* owned; given to the index */
     uint64_t dirty_bytes; /* in complete pieces not yet given to the index */
@@ -33,7 +34,7 @@ struct store {
 
     struct dt_err err;         /* code != 0: nothing more is written */
     _Atomic bool is_cancelled; /* set by the loop: skip what is queued */
-    uint8_t *scratch;          /* owned; for reading back */
+    uint8_t *scratch;          /* owned; for checking pieces */
 };
 
 void store_init(struct store *, struct cache *, struct cache_blob *, uint32_t piece_size);
@@ -47,9 +48,15 @@ bool store_has_work(const struct store *);
 int64_t store_work(struct store *);
 /* Commits complete pieces when there is something to commit and nothing under way. */
 void store_flush(struct store *);
-/* Compares the digest. Right: readers may complete, and the reference goes along to seal the blob
- * in the background. Wrong: store->err, and the reference stays. */
-void store_finish(struct store *, struct cache_blob **);
+/* Up to where the blob is there now; what lies between the last answer and this one is the
+ * digester's to do. */
+uint64_t store_advance(struct store *);
+/* Checks the promises that are left. */
+void store_settle(struct store *);
+void store_fail(struct store *, const struct dt_err *err);
+/* The digest is right: readers may complete, and the reference goes along to seal the blob in the
+ * background. */
+void store_seal(struct store *, struct cache_blob **);
 /* Puts the part file away for a later resume. Lets go of the reference when that is done. */
 void store_keep(struct store *, struct cache_blob **);
 

@@ -1,15 +1,18 @@
 /*
  * cache/writer.c - the one writer of one blob, the side that lives on its loop; contract in
- * writer.h. What touches the disk is in store.c, on the strand.
+ * writer.h. What touches the disk is in store.c, what computes the digest in digester.c.
  *
  *   OPEN (waits for room) -> STARTED -> FINISHING -> freed        any -> LEAVING -> freed
  *
- * Calls become jobs on the strand, in order. Each job holds a reference and comes back to the loop
- * when it is done; the last one frees the writer. After finish or abort the owner hears nothing
- * more (but finish's own done). While eviction makes room, jobs wait in `parked`.
+ * Calls become jobs, in order. A job passes two strands: the store's, and behind it the digester's,
+ * which so sees what the store wrote in the order in which it was there, while the store goes on.
+ * Each job holds a reference and comes back to the loop when it is done; the last one frees the
+ * writer. After finish or abort the owner hears nothing more (but finish's own done). While
+ * eviction makes room, jobs wait in `parked`.
  */
 #include "cache/writer.h"
 
+#include "cache/digester_priv.h"
 #include "cache/store_priv.h"
 #include "base/mem.h"
 
@@ -32,22 +35,26 @@ struct cache_writer {
     struct room_request room;
     struct dt_err room_err; /* why there is no room; read on the loop after the post */
     struct writer_job *parked, **parked_last;
-    struct dt_strand *strand; /* owned */
-    struct store store;       /* the strand's */
+    struct dt_strand *strand;        /* owned */
+    struct store store;              /* the strand's; the other's once it has nothing more to do */
+    struct dt_strand *digest_strand; /* owned */
+    struct digester digester;        /* that strand's */
     bool is_work_queued;
     cache_done_f done;
     void *done_arg;
 };
 
 struct writer_job {
-    struct dt_job job;
+    struct dt_job job;        /* on the store's strand */
+    struct dt_job digest_job; /* then on the digester's */
     struct cache_writer *writer;
     enum job_kind kind;
     uint64_t off;
     void *bytes; /* owned */
     size_t len;
+    uint64_t front;        /* between the strands: so far the blob is there without a gap */
     bool is_finish_failed; /* CLOSE: drop the bytes, and tell finish's done() when they are gone */
-    bool has_work;         /* out: the strand has something to catch up with */
+    bool has_work;         /* out: the store has promises left to check */
     int64_t bad_piece;     /* out: a resumed piece that is not what the index promised; or -1 */
     struct dt_err err;     /* out: state of the store after this job */
     struct writer_job *next;
@@ -55,13 +62,26 @@ struct writer_job {
 
 static void job_done(struct dt_job *);
 static void job_run(struct dt_job *);
+static void digest_run(struct dt_job *);
+static void store_is_through(struct dt_job *);
+
+/* Nothing follows it on the store's strand. It crosses over by way of the loop: once the digester's
+ * strand is done with it the writer may go, and the store's strand must not be in use then. */
+static bool is_last(enum job_kind kind)
+{
+    return kind == JOB_FINISH || kind == JOB_CLOSE;
+}
 
 static struct writer_job *job_new(struct cache_writer *writer, enum job_kind kind)
 {
     struct writer_job *job = dt_new(struct writer_job);
     job->job.run = job_run;
-    job->job.done = job_done;
     job->job.loop = writer->loop;
+    if (is_last(kind))
+        job->job.done = store_is_through;
+    job->digest_job.run = digest_run;
+    job->digest_job.done = job_done;
+    job->digest_job.loop = writer->loop;
     job->writer = writer;
     job->kind = kind;
     job->bad_piece = -1;
@@ -79,7 +99,48 @@ static void job_submit(struct cache_writer *writer, struct writer_job *job)
     writer->parked_last = &job->next;
 }
 
-/* ---- on the strand ---- */
+/* ---- on the store's strand ---- */
+
+static void write_run(struct store *store, struct writer_job *job)
+{
+    bool is_next = job->off == store->front_bytes;
+    store_write(store, job->off, job->bytes, job->len);
+    if (!is_next)
+        dt_free(&job->bytes); /* the digester reads it back when its turn has come */
+}
+
+static void job_run(struct dt_job *base)
+{
+    struct writer_job *job = dt_container_of(base, struct writer_job, job);
+    struct cache_writer *writer = job->writer;
+    struct store *store = &writer->store;
+    switch (job->kind) {
+    case JOB_START:
+        store_start(store);
+        break;
+    case JOB_WRITE:
+        write_run(store, job);
+        break;
+    case JOB_WORK:
+        job->bad_piece = store_work(store);
+        break;
+    case JOB_FLUSH:
+        store_flush(store);
+        break;
+    case JOB_FINISH:
+        store_settle(store);
+        break;
+    case JOB_CLOSE:
+        break; /* nothing follows here; it ends behind what the digester has left to do */
+    }
+    job->err = store->err;
+    job->has_work = store_has_work(store);
+    job->front = store_advance(store);
+    if (!is_last(job->kind))
+        dt_strand_submit(writer->digest_strand, &job->digest_job); /* which may be faster than we */
+}
+
+/* ---- on the digester's strand ---- */
 
 /* What was given up is kept to be resumed; what proved wrong is not. */
 static void close_run(struct cache_writer *writer, const struct writer_job *job)
@@ -99,40 +160,37 @@ static void close_run(struct cache_writer *writer, const struct writer_job *job)
 
 static void finish_run(struct cache_writer *writer)
 {
-    store_finish(&writer->store, &writer->blob);
-    if (writer->store.err.code == 0)
-        cache_background_end(writer->cache);
+    struct store *store = &writer->store;
+    struct dt_err err;
+    if (store->err.code == 0 && digester_compare(&writer->digester, &err) < 0)
+        store_fail(store, &err);
+    if (store->err.code != 0)
+        return;
+    store_seal(store, &writer->blob);
+    cache_background_end(writer->cache);
 }
 
-static void job_run(struct dt_job *base)
+static void digest_run(struct dt_job *base)
 {
-    struct writer_job *job = dt_container_of(base, struct writer_job, job);
+    struct writer_job *job = dt_container_of(base, struct writer_job, digest_job);
     struct cache_writer *writer = job->writer;
-    struct store *store = &writer->store;
-    switch (job->kind) {
-    case JOB_START:
-        store_start(store);
-        break;
-    case JOB_WRITE:
-        store_write(store, job->off, job->bytes, job->len);
-        dt_free(&job->bytes); /* here and not on the loop: big buffers are munmapped */
-        break;
-    case JOB_WORK:
-        job->bad_piece = store_work(store);
-        break;
-    case JOB_FLUSH:
-        store_flush(store);
-        break;
-    case JOB_FINISH:
-        finish_run(writer);
-        break;
-    case JOB_CLOSE:
-        close_run(writer, job);
-        break;
+    struct digester *digester = &writer->digester;
+    base->again = false;
+    if (job->bytes != NULL && job->err.code == 0)
+        digester_bytes(digester, job->bytes, job->len);
+    dt_free(&job->bytes); /* here and not on the loop: big buffers are munmapped */
+    if (job->err.code == 0 && digester_read_back(digester, job->front)) {
+        base->again = true;
+        return;
     }
-    job->err = store->err;
-    if (job->kind == JOB_WORK || job->kind == JOB_START || job->kind == JOB_WRITE)
-        job->has_work = store_has_work(store);
+    if (job->err.code == 0)
+        job->err = digester->err;
+    if (job->kind == JOB_FINISH) {
+        finish_run(writer);
+        job->err = writer->store.err;
+    } else if (job->kind == JOB_CLOSE) {
+        close_run(writer, job);
+    }
 }
 
 /* ---- back on the loop ---- */
@@ -143,11 +201,20 @@ static void writer_unref(struct cache_writer *writer)
     if (--writer->n_jobs > 0)
         return;
     dt_timer_clear(&writer->flush_timer);
-    store_fini(&writer->store);
     dt_strand_free(&writer->strand);
+    dt_strand_free(&writer->digest_strand);
+    store_fini(&writer->store);
+    digester_fini(&writer->digester);
     cache_pieces_fini(&writer->pieces);
     writer->magic = 0;
     free(writer);
+}
+
+static void store_is_through(struct dt_job *base)
+{
+    struct writer_job *job = dt_container_of(base, struct writer_job, job);
+    DT_ASSERT(job->writer->magic == WRITER_MAGIC);
+    dt_strand_submit(job->writer->digest_strand, &job->digest_job);
 }
 
 static void tell_error(struct cache_writer *writer, const struct dt_err *err)
@@ -194,7 +261,7 @@ static void piece_was_bad(struct cache_writer *writer, uint32_t piece)
 
 static void job_done(struct dt_job *base)
 {
-    struct writer_job *job = dt_container_of(base, struct writer_job, job);
+    struct writer_job *job = dt_container_of(base, struct writer_job, digest_job);
     struct cache_writer *writer = job->writer;
     struct dt_err err = job->err;
     enum job_kind kind = job->kind;
@@ -330,8 +397,10 @@ static struct cache_writer *writer_new(struct cache *cache, struct cache_blob *b
     writer->room.is_file = true;
     writer->room.decided = room_decided;
     writer->strand = dt_strand_new(cache->pool);
+    writer->digest_strand = dt_strand_new(cache->pool);
     cache_pieces_init(&writer->pieces, blob->size, piece_size);
     store_init(&writer->store, cache, blob, piece_size);
+    digester_init(&writer->digester, cache, blob, &writer->store.is_cancelled);
     dt_timer_init(&writer->flush_timer, loop, flush_due, writer);
     return writer;
 }

@@ -5,9 +5,10 @@
  *                any -> ABORTED (complete pieces are kept, to be resumed)
  *
  * A writer belongs to one loop, the home of its task; all calls and callbacks are there. Bytes are
- * written and hashed on the pool, one strand per writer, and become visible to readers when they
- * are in the file. Hashing follows the contiguous front of the blob, so sources may fill pieces in
- * any order. fdatasync and index commits happen behind the readers' backs.
+ * written on the pool, on a strand of the writer, and become visible to readers when they are in
+ * the file; a second strand hashes behind it. Hashing follows the contiguous front of the blob, so
+ * sources may fill pieces in any order. fdatasync and index commits happen behind the readers'
+ * backs.
  */
 #ifndef DARTER_CACHE_WRITER_H
 #define DARTER_CACHE_WRITER_H
@@ -18,8 +19,8 @@
 struct cache_writer;
 
 struct cache_writer_ops {
-    /* Bytes given to cache_writer_write() are in the file; `in_flight` = bytes still queued.
-     * Sources that were paused may go on. */
+    /* Bytes given to cache_writer_write() are in the file, and hashed as far as their turn has
+     * come; `in_flight` = bytes still held. Sources that were paused may go on. */
     void (*on_written)(void *arg, uint64_t in_flight);
     /* The file system or quota failed under us: DT_ENOSPACE or DT_EIO, once. Readers have been
      * failed. The owner aborts. */

@@ -178,6 +178,42 @@ static void strand__runs_jobs_one_at_a_time_and_in_order(void **state)
     dt_strand_free(&strand); /* harmless on NULL */
 }
 
+/* Twice more, with room for others in between. */
+static void run_three_times(struct dt_job *job)
+{
+    run_ordered(job);
+    job->again = n_ordered < 4;
+}
+
+static void strand__job_that_goes_on_stays_first_and_lets_others_in(void **state)
+{
+    struct dt_pool *one = NULL;
+    struct dt_err err;
+    sem_t gate;
+
+    (void)state;
+    (void)sem_init(&gate, 0, 0);
+    assert_int_equal(dt_pool_new(&one, 1, &err), 0);
+    struct dt_strand *strand = dt_strand_new(one);
+    struct job *blocker = job_new(run_gated, NULL, 0);
+    blocker->gate = &gate;
+    dt_pool_submit(one, &blocker->job);
+    n_ordered = 0;
+    n_expected = 3;
+    dt_strand_submit(strand, &job_new(run_three_times, done_counted, 1)->job);
+    dt_strand_submit(strand, &job_new(run_ordered, done_counted, 2)->job);
+    dt_pool_submit(one, &job_new(run_ordered, done_counted, 3)->job);
+    (void)sem_post(&gate);
+    wait_happened();
+    static const int expected[] = {1, 3, 1, 1, 2};
+    assert_int_equal(n_ordered, 5);
+    assert_memory_equal(order, expected, sizeof(expected));
+    assert_int_equal(dt_pool_queued(one), 0);
+    dt_strand_free(&strand);
+    dt_pool_free(&one);
+    (void)sem_destroy(&gate);
+}
+
 static struct dt_strand *doomed;
 
 static void done_free_strand(struct dt_job *job)
@@ -208,6 +244,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(pool__counts_what_waits_and_not_what_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(strand__runs_jobs_one_at_a_time_and_in_order, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(strand__job_that_goes_on_stays_first_and_lets_others_in,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(strand__may_be_freed_by_the_last_done, setup, teardown),
     };
 

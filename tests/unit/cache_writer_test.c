@@ -58,6 +58,27 @@ static void writer__takes_pieces_in_any_order(void **state)
     kit_blob_free(&blob);
 }
 
+/* What was written out of order is read back to be hashed. */
+static void writer__fails_when_its_file_is_cut_before_it_is_hashed(void **state)
+{
+    (void)state;
+    struct kit_blob blob = kit_blob_make(21, 4 * MIB);
+    struct kit_fill fill = {.is_backwards = true, .stop_after = 3 * MIB, .stop = KIT_STOP_STAY};
+    kit_fill_start(&fill, &kit, &blob);
+    assert_int_equal(kit_fill_wait(&fill), 0);
+    char *path = kit_path(&kit, &blob.digest, true);
+    assert_int_equal(truncate(path, 0), 0);
+    free(path);
+    fill.stop_after = UINT64_MAX;
+    fill.stop = KIT_STOP_NOT;
+    kit_latch_init(&fill.ended);
+    kit_on_loop(fill.loop, (void (*)(void *))kit_fill_step, &fill);
+    assert_int_equal(kit_fill_wait(&fill), DT_EIO);
+    assert_int_equal(kit_put(&kit, &blob), 0); /* nothing of it is left in the way */
+    assert_int_equal(kit_check(&kit, &blob), 0);
+    kit_blob_free(&blob);
+}
+
 static void writer__refuses_a_second_writer_and_a_sealed_blob(void **state)
 {
     (void)state;
@@ -221,6 +242,7 @@ int main(void)
         T(writer__seals_a_blob_that_can_be_read_after_a_restart),
         T(writer__takes_empty_and_one_byte_blobs),
         T(writer__takes_pieces_in_any_order),
+        T(writer__fails_when_its_file_is_cut_before_it_is_hashed),
         T(writer__refuses_a_second_writer_and_a_sealed_blob),
         T(writer__that_gave_wrong_bytes_fails_and_leaves_nothing),
         T(writer__that_finishes_too_early_is_a_mismatch),
