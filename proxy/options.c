@@ -28,11 +28,30 @@ static const struct dt_option options_table[] = {
      "Where container runtimes find the mirror. Keep it on the node itself: then a stopped proxy "
      "means a refused connection, and the runtime goes to the registry at once.",
      false, false},
-    /* The name is taken from the first day, so that a node's start line need not change when it
-     * joins a swarm. */
     {"peer-listen", DT_OPT_STRING, AT(peer_listen), "0.0.0.0:65002", "IP:PORT",
-     "Where other nodes will fetch pieces. Checked, and not opened: this version has no peers.",
+     "Where other nodes of the site fetch pieces. Opened with cluster-key-file only.", false,
+     false},
+    {"advertise", DT_OPT_STRING, AT(advertise), NULL, "IP",
+     "Where other nodes reach peer-listen. Without it, the address a supernode sees us from.",
      false, false},
+    {"supernode", DT_OPT_LIST, AT(supernodes), NULL, "URL",
+     "A supernode of this site: http://HOST:65010. May be repeated; all nodes of a site name the "
+     "same ones. Without any, blobs come from registries alone.",
+     false, false},
+    {"supernode-ca", DT_OPT_STRING, AT(supernode_ca), NULL, "FILE",
+     "Certificates (PEM) that supernodes at https:// are checked with, instead of the system's.",
+     false, false},
+    {"cluster-key-file", DT_OPT_STRING, AT(cluster_key_file), NULL, "FILE",
+     "Secrets of the cluster, one a line: the first one signs, all are accepted. Without it there "
+     "is no P2P. The file is read again on SIGHUP.",
+     false, false},
+    {"site", DT_OPT_STRING, AT(site), "default", "NAME",
+     "The data centre of this node. No piece ever comes from another site, nor goes there.", false,
+     false},
+    {"rack", DT_OPT_STRING, AT(rack), NULL, "NAME",
+     "The rack of this node; nodes of the same rack are preferred.", false, false},
+    {"node-name", DT_OPT_STRING, AT(node_name), NULL, "NAME",
+     "What this node is called in logs and lists. Without it, the host name.", false, false},
     {"tls-cert", DT_OPT_STRING, AT(tls_cert), NULL, "FILE",
      "Certificate chain (PEM) of the mirror; with it the mirror speaks HTTPS only. It and "
      "its key are read again on SIGHUP.",
@@ -89,7 +108,7 @@ static const char man_tail[] =
     ".Sh SIGNALS\n"
     ".Bl -tag -width SIGTERM\n"
     ".It Dv SIGHUP\n"
-    "Reads options, the admin token, certificate and key again.\n"
+    "Reads options, the admin token, certificate and key, and the cluster keys again.\n"
     "Options that need a restart are named in the log.\n"
     "A file that is wrong changes nothing.\n"
     ".It Dv SIGTERM , SIGINT\n"
@@ -179,6 +198,10 @@ static int check_listeners(const struct proxy_options *options, struct dt_err *e
         return dt_err_set(err, DT_EINVAL, "%s is given without %s: give both or none",
                           options->tls_cert != NULL ? "tls-cert" : "tls-key",
                           options->tls_cert != NULL ? "tls-key" : "tls-cert");
+    if (options->cluster_key_file != NULL && peer.unix_path[0] != '\0')
+        return dt_err_set(err, DT_EINVAL,
+                          "peer-listen: %.80s cannot be reached from other machines, use IP:PORT",
+                          options->peer_listen);
     bool is_same_host = strcmp(mirror.host, admin.host) == 0;
     if (is_same_host && mirror.port == admin.port && mirror.port != 0 &&
         strcmp(mirror.unix_path, admin.unix_path) == 0)
@@ -194,6 +217,7 @@ static int check_required(const struct proxy_options *options, struct dt_err *er
         {"listen", options->listen},
         {"peer-listen", options->peer_listen},
         {"admin-listen", options->admin_listen},
+        {"site", options->site},
         {"log-level", options->log_level},
         {"log-format", options->log_format},
     };
@@ -215,6 +239,8 @@ static int options_finish(struct proxy_options *options, struct dt_err *err)
         rc = check_bounds(options, err);
     if (rc == 0)
         rc = check_listeners(options, err);
+    if (rc == 0)
+        rc = proxy_options_check_swarm(options, err);
     return rc;
 }
 

@@ -9,12 +9,19 @@
 #include "registry-client/upstreams.h"
 #include "transfer/transfer.h"
 
+#define PROXY_SUPERNODES_MAX 16
+
 struct proxy_options {
     char *config_file;
     char *listen;       /* 127.0.0.1:65001 */
-    char *peer_listen;  /* 0.0.0.0:65002; not opened yet: there are no peers */
+    char *peer_listen;  /* 0.0.0.0:65002; opened with a cluster key only */
     char *admin_listen; /* 127.0.0.1:65003 or unix:PATH */
     char *admin_token_file;
+    char *advertise;              /* IP of peer_listen for others; NULL = as it is seen */
+    struct dt_strings supernodes; /* "http://host:65010" */
+    char *supernode_ca;           /* PEM; NULL = the system's */
+    char *cluster_key_file;       /* NULL = no P2P */
+    char *site, *rack, *node_name;
     char *cache_dir;
     uint64_t cache_max_bytes;         /* 20GiB */
     uint64_t cache_min_free_bytes;    /* 1GiB */
@@ -46,6 +53,8 @@ extern const struct dt_config_spec proxy_config_spec;
  * when none is named, credentials read, bounds checked. */
 int proxy_options_load(struct proxy_options *, int argc, char **argv, struct dt_err *err);
 void proxy_options_fini(struct proxy_options *);
+/* Names, URLs and the key they need; fills in the node's name. A part of load. */
+int proxy_options_check_swarm(struct proxy_options *, struct dt_err *err);
 /* Calls warn() for everything that is legal and yet probably a mistake. `text` is borrowed. */
 void proxy_options_warnings(const struct proxy_options *, void (*warn)(void *arg, const char *text),
                             void *arg);

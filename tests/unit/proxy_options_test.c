@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/wire/wire.h"
 #include "proxy/options.h"
 
 #define ARGS_MAX 16
@@ -350,9 +351,71 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
+/* ---- the swarm ---- */
+
+static void options__a_node_of_a_swarm_has_a_key_and_supernodes(void **state)
+{
+    (void)state;
+    struct proxy_options options;
+    loads(&options,
+          "cluster-key-file: /k\nsupernode: [\"http://sn1:65010\", \"https://[::1]:65010/\"]\n"
+          "site: dc-1\n",
+          "--rack r.7 --node-name n_1 --advertise 2001:db8::7 --supernode-ca /ca.pem");
+    assert_int_equal(options.supernodes.n, 2);
+    assert_string_equal(options.supernodes.items[0], "http://sn1:65010");
+    assert_string_equal(options.supernodes.items[1], "https://[::1]:65010");
+    assert_string_equal(options.site, "dc-1");
+    assert_string_equal(options.rack, "r.7");
+    assert_string_equal(options.node_name, "n_1");
+    assert_string_equal(options.advertise, "2001:db8::7");
+    assert_string_equal(options.cluster_key_file, "/k");
+    assert_string_equal(options.supernode_ca, "/ca.pem");
+    proxy_options_fini(&options);
+}
+
+static void options__without_any_there_is_no_swarm(void **state)
+{
+    (void)state;
+    struct proxy_options options;
+    loads(&options, "", "");
+    assert_int_equal(options.supernodes.n, 0);
+    assert_null(options.cluster_key_file);
+    assert_string_equal(options.site, "default");
+    assert_null(options.rack);
+    assert_true(wire_name_is_valid(options.node_name));
+    proxy_options_fini(&options);
+}
+
+static void options__what_makes_no_swarm_is_refused(void **state)
+{
+    (void)state;
+    is_refused("", "--supernode http://sn1:65010", "cluster-key-file");
+    is_refused("", "--cluster-key-file /k --supernode sn1:65010", "supernode");
+    is_refused("", "--cluster-key-file /k --supernode ftp://sn1", "supernode");
+    is_refused("", "--cluster-key-file /k --supernode http://sn1/path", "path");
+    is_refused("", "--cluster-key-file /k --supernode http://sn1 --supernode http://SN1:80",
+               "twice");
+    is_refused("", "--site a/b", "site");
+    is_refused("", "--site=", "site");
+    is_refused("", "--rack r$7", "rack");
+    is_refused("node-name: \"two words\"\n", "", "node-name");
+    is_refused("", "--advertise node.example", "advertise");
+    is_refused("", "--advertise 192.0.2.1:65002", "advertise");
+    is_refused("", "--cluster-key-file /k --peer-listen unix:/run/x", "peer-listen");
+    struct dt_text many = {0};
+    dt_text_add(&many, "cluster-key-file: /k\nsupernode:\n");
+    for (unsigned i = 0; i <= PROXY_SUPERNODES_MAX; i++)
+        dt_text_addf(&many, "  - http://sn%u\n", i);
+    is_refused(dt_text_str(&many), "", "at most");
+    dt_text_fini(&many);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(options__a_node_of_a_swarm_has_a_key_and_supernodes),
+        cmocka_unit_test(options__without_any_there_is_no_swarm),
+        cmocka_unit_test(options__what_makes_no_swarm_is_refused),
         cmocka_unit_test(options__docker_hub_is_mirrored_when_nothing_is_named),
         cmocka_unit_test(options__the_list_of_upstreams_is_read_in_order),
         cmocka_unit_test(options__a_flag_replaces_the_upstream_of_its_name),
