@@ -6,10 +6,14 @@
  */
 #include "proxy/admin.h"
 
+#include "proxy/admin_swarm.h"
+
 /* clang-format off */
 static const struct dt_admin_route routes[] = {
     {DT_GET, "/v1/tasks", DT_ADMIN_ON_LOOP, false, transfer_admin_get_tasks,
-     "Downloads that run now: progress, rate, bytes by source, waiting clients."},
+     "Downloads that run now: progress, rate, bytes by source, waiting clients, who directs."},
+    {DT_GET, "/v1/supernodes", DT_ADMIN_ON_LOOP, false, proxy_admin_get_supernodes,
+     "The supernodes of this site as this node sees them, and what it serves to other nodes."},
     {.pattern = NULL},
 };
 /* clang-format on */
@@ -45,10 +49,13 @@ int proxy_admin_start(struct transfer_admin **out, struct proxy *proxy, struct d
         .is_draining = &proxy->is_draining,
         .tables = proxy_admin_tables,
         .daemon = proxy,
+        .refresh_metrics = proxy_admin_refresh_swarm,
+        .describe_task = proxy_admin_describe_task,
     };
     struct dt_admin_opts endpoint = {
         .listen = options->admin_listen,
         .token_file = options->admin_token_file,
     };
+    proxy_admin_register_swarm(proxy);
     return transfer_admin_start(out, &opts, &config, &endpoint, err);
 }

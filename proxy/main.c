@@ -20,10 +20,14 @@
 #include "proxy/ping.h"
 #include "proxy/repository.h"
 #include "proxy/request.h"
+#include "proxy/swarm.h"
 #include "proxy/upkeep.h"
 #include "transfer/life.h"
 #include "transfer/task.h"
 #include "transfer/upkeep.h"
+
+/* Other nodes have other sources: uploads need not end in peace. */
+#define SWARM_DRAIN_MS 1000u
 
 struct daemon {
     struct proxy_options options;
@@ -58,6 +62,8 @@ static int make_parts(struct daemon *daemon, struct dt_err *err)
     if (rc == 0)
         rc = transfer_tasks_new(&proxy->transfer, err);
     if (rc == 0)
+        rc = proxy_swarm_new(&proxy->swarm, &proxy->transfer, &daemon->options, err);
+    if (rc == 0)
         rc = dt_loops_start(proxy->transfer.loops, err);
     daemon->is_running = rc == 0;
     return rc;
@@ -73,7 +79,10 @@ static int open_listeners(struct daemon *daemon, struct dt_err *err)
         .pool = daemon->proxy.transfer.pool,
         .max_connections = options->max_connections,
     };
-    int rc = dt_addr_parse(&opts.addr, options->listen, err);
+    /* Before the first client: a task tells supernodes where our pieces are. */
+    int rc = proxy_swarm_open(daemon->proxy.swarm, err);
+    if (rc == 0)
+        rc = dt_addr_parse(&opts.addr, options->listen, err);
     if (rc == 0 && options->tls_cert != NULL)
         rc = dt_tls_server_new(&opts.tls, options->tls_cert, options->tls_key, err);
     if (rc == 0)
@@ -91,8 +100,9 @@ static void say_ready(const struct daemon *daemon)
     DT_ASSERT(dt_addr_parse(&addr, daemon->options.listen, NULL) == 0);
     if (addr.unix_path[0] == '\0')
         addr.port = dt_httpd_port(daemon->mirror);
-    dt_log_info("ready", "listen=%s admin=%s upstreams=%zu cache=%s", dt_addr_format(text, &addr),
-                transfer_admin_address(daemon->admin), daemon->proxy.n_upstreams,
+    dt_log_info("ready", "listen=%s admin=%s peer=%s upstreams=%zu cache=%s",
+                dt_addr_format(text, &addr), transfer_admin_address(daemon->admin),
+                proxy_swarm_address(daemon->proxy.swarm), daemon->proxy.n_upstreams,
                 DT_LOG_Q(daemon->options.cache_dir));
 }
 
@@ -126,6 +136,8 @@ static void stop(struct daemon *daemon)
         dt_httpd_drain(daemon->mirror, daemon->options.drain_ms);
     if (daemon->is_running)
         transfer_abort_tasks(&proxy->transfer);
+    if (daemon->is_running)
+        proxy_swarm_close(proxy->swarm, SWARM_DRAIN_MS);
     if (daemon->admin != NULL)
         transfer_admin_stop(daemon->admin);
     if (daemon->is_running && proxy->transfer.cache != NULL)
@@ -135,6 +147,7 @@ static void stop(struct daemon *daemon)
     transfer_admin_free(&daemon->admin);
     dt_httpd_free(&daemon->mirror);
     transfer_tasks_free(&proxy->transfer);
+    proxy_swarm_free(&proxy->swarm);
     proxy_pings_free(proxy);
     proxy_repositories_free(proxy);
     transfer_close(&proxy->transfer);

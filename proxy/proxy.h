@@ -15,6 +15,7 @@
 
 struct proxy_repositories; /* proxy/repository.c: one table per loop */
 struct proxy_pings;        /* proxy/ping.c */
+struct proxy_swarm;        /* proxy/swarm.c */
 
 struct proxy {
     const struct proxy_options *options; /* borrowed from main */
@@ -24,7 +25,8 @@ struct proxy {
     size_t default_upstream; /* index */
     struct proxy_repositories *repositories;
     struct proxy_pings *pings;
-    uint64_t started_ms; /* wall clock */
+    struct proxy_swarm *swarm; /* NULL: no cluster key */
+    uint64_t started_ms;       /* wall clock */
     _Atomic bool is_draining;
 };
 

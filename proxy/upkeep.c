@@ -12,6 +12,7 @@
 #include "base/daemon.h"
 #include "base/log.h"
 #include "base/tls.h"
+#include "proxy/swarm.h"
 
 static void apply(struct proxy_options *options, const struct proxy_options *fresh,
                   struct proxy *proxy)
@@ -62,6 +63,7 @@ void proxy_upkeep_reload(struct proxy_options *options, const struct proxy_parts
     if (transfer_admin_read_token(parts->admin, &err) < 0)
         dt_log_error("token_kept", "err=%s", DT_LOG_Q(err.msg));
     reload_tls(options, parts->mirror);
+    proxy_swarm_reload_keys(parts->proxy->swarm);
     dt_log_info("reloaded", "file=%s",
                 DT_LOG_Q(dt_daemon_file(options->config_file, PROXY_CONFIG_FILE)));
 }

@@ -8,8 +8,9 @@
 #include "proxy/proxy.h"
 
 /* Reads the options again and applies what may change; the others are named in a warning. A file
- * that cannot be used changes nothing. The admin token and the mirror's certificate are read anew;
- * what cannot be used of them leaves the old one in place. `options` is main's own copy. */
+ * that cannot be used changes nothing. The admin token, the mirror's certificate and the
+ * cluster keys are read anew; what cannot be used of them leaves the old one in place. `options` is
+ * main's own copy. */
 struct proxy_parts { /* what a reload may reach; borrowed */
     struct proxy *proxy;
     struct transfer_admin *admin;

@@ -33,6 +33,8 @@ struct transfer_admin_opts { /* all borrowed, and needed until the endpoint is f
     dt_admin_tables tables;
     void *daemon;                          /* transfer_admin_daemon() */
     void (*refresh_metrics)(void *daemon); /* before /metrics is printed, on a worker; or NULL */
+    /* Adds to the document of a running fill; any loop; or NULL. */
+    void (*describe_task)(void *daemon, json_t *task, const struct dt_digest *);
 };
 /* What /v1/config shows, and how fast a scrub without a rate reads. Copied. */
 struct transfer_admin_config {

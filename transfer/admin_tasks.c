@@ -53,9 +53,14 @@ static json_t *json_of_task(const struct task_view *view)
 static void on_views(void *arg, const struct task_view *views, size_t n)
 {
     struct dt_admin_call *call = arg;
+    const struct transfer_admin_opts *opts = &transfer_admin_of(call)->opts;
     json_t *tasks = json_array();
-    for (size_t i = 0; i < n; i++)
-        (void)json_array_append_new(tasks, json_of_task(&views[i]));
+    for (size_t i = 0; i < n; i++) {
+        json_t *task = json_of_task(&views[i]);
+        if (opts->describe_task != NULL)
+            opts->describe_task(opts->daemon, task, &views[i].digest);
+        (void)json_array_append_new(tasks, task);
+    }
     dt_admin_answer_json(call, 200, json_pack("{s:o}", "tasks", tasks));
     dt_admin_call_finish(call);
 }

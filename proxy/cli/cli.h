@@ -133,6 +133,7 @@ int cli_cache_scrub(struct cli *);
 int cli_cache_stats(struct cli *);
 int cli_upstreams(struct cli *);
 int cli_tasks(struct cli *);
+int cli_supernodes(struct cli *);
 
 /* Prints a document for machines on stdout. */
 void cli_print_json(const json_t *);

@@ -159,6 +159,21 @@ static void add_sources(struct dt_text *out, json_t *kinds)
     }
 }
 
+/* Where a task goes without the swarm, an operator wants to know why. */
+static void add_director(struct dt_text *out, const json_t *director)
+{
+    const char *mode = cli_string(director, "mode"), *why = cli_string(director, "why");
+    const char *supernode = cli_string(director, "supernode");
+    if (mode == NULL)
+        return;
+    dt_text_addf(out, "  [%s", mode);
+    if (supernode != NULL)
+        dt_text_addf(out, " %s", supernode);
+    else if (why != NULL)
+        dt_text_addf(out, ": %s", why);
+    dt_text_add(out, "]");
+}
+
 static void add_task(struct dt_text *out, const json_t *task)
 {
     char digest[16], present[24], size[24], rate[24], left[16];
@@ -174,6 +189,7 @@ static void add_task(struct dt_text *out, const json_t *task)
                  cli_time_left(left, total > done ? total - done : 0, speed),
                  cli_number(task, "clients"), cli_number(task, "clients") == 1 ? "" : "s");
     add_sources(out, json_object_get(task, "bytes_by_source"));
+    add_director(out, json_object_get(task, "director"));
 }
 
 void cli_tasks_frame(struct dt_text *out, const json_t *document, unsigned width)

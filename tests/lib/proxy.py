@@ -138,7 +138,7 @@ class Darter:
     @staticmethod
     def parse_address(line, name):
         match = re.search(rf'\b{name}="?([^\s"]+)', line)
-        if not match:
+        if not match or match.group(1) == "closed":
             return None
         if match.group(1).startswith("unix:"):
             return match.group(1)[5:]

@@ -1,0 +1,72 @@
+/*
+ * proxy/cli/supernodes.c - `darter supernodes`: who directs this node, and what it gives to others.
+ */
+#include <inttypes.h>
+
+#include "proxy/cli/cli.h"
+
+/* What keeps an operator from wondering why a supernode that is up gets no tasks. */
+static const char *word_of(const json_t *supernode)
+{
+    static const char *const reasons[][2] = {
+        {"other_site", "of another site"}, {"banned", "bans us"}, {"draining", "draining"}};
+    const char *state = cli_string(supernode, "state");
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (json_is_true(json_object_get(supernode, reasons[i][0])))
+            return reasons[i][1];
+    return state != NULL ? state : "-";
+}
+
+static void add_supernode(struct cli_table *table, const json_t *supernode)
+{
+    char text[24];
+    cli_table_add(table, cli_string(supernode, "url"));
+    cli_table_add(table, cli_string(supernode, "name"));
+    cli_table_add(table, word_of(supernode));
+    cli_table_add(table, cli_short_time(text, cli_string(supernode, "last_ok")));
+    cli_table_add(table, cli_string(supernode, "last_error"));
+}
+
+static void add_node(struct dt_text *out, const json_t *document)
+{
+    const json_t *node = json_object_get(document, "node");
+    const json_t *pieces = json_object_get(document, "pieces");
+    const char *words[] = {cli_string(node, "name"), cli_string(node, "site"),
+                           cli_string(node, "peer_listen")};
+    char *safe[3];
+    for (size_t i = 0; i < 3; i++)
+        safe[i] = cli_safe_text(words[i] != NULL ? words[i] : "-");
+    dt_text_addf(out, "node %s of site %s, pieces at %s: %" PRIu64 " served, %" PRIu64 " refused\n",
+                 safe[0], safe[1], safe[2], cli_number(pieces, "served"),
+                 cli_number(pieces, "refused"));
+    for (size_t i = 0; i < 3; i++)
+        free(safe[i]);
+}
+
+int cli_supernodes(struct cli *cli)
+{
+    static const char *const titles[] = {"SUPERNODE", "NAME", "STATE", "LAST ANSWER", "LAST ERROR"};
+    struct dt_err err = {0};
+    struct dt_text text = {0};
+    json_t *document = NULL, *supernode;
+    size_t i;
+    if (cli_ask(&document, cli, "GET", "/v1/supernodes", &err) < 0)
+        return cli_report(&err);
+    if (cli->is_json) {
+        cli_print_json(document);
+        json_decref(document);
+        return CLI_OK;
+    }
+    struct cli_table table;
+    cli_table_init(&table, "lllll", titles);
+    json_array_foreach(json_object_get(document, "supernodes"), i, supernode)
+    {
+        add_supernode(&table, supernode);
+    }
+    add_node(&text, document);
+    cli_table_print(&table, &text);
+    cli_table_fini(&table);
+    json_decref(document);
+    cli_print_text(&text);
+    return CLI_OK;
+}

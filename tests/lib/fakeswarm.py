@@ -1,0 +1,479 @@
+"""tests/lib/fakeswarm.py - a supernode and peers made up in Python, with the real keys.
+
+    key = ClusterKey("a secret of the cluster")
+    with FakeSupernode(key) as supernode, FakePeer(key, supernode) as peer:
+        supernode.add(data); peer.add(data)
+        ... start a node with --supernode supernode.url --cluster-key-file ...; pull ...
+        supernode.hellos, supernode.exchanges, supernode.reports("finished"), peer.requests
+
+Written from docs/protocol.md alone, so that what the daemons say to one another is checked by
+somebody who shares no code with them. A fault is a function of the handler; True = it has answered.
+"""
+import base64
+import ctypes
+import ctypes.util
+import hashlib
+import hmac
+import json
+import re
+import socket
+import struct
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from lib.image import digest_of
+
+PIECE_MIN = 256 * 1024
+PIECES_MOST = 256
+HELD_S = 0.4          # an exchange is answered after so long, whatever there is to say
+SLOTS = 4
+CRYPTO = ctypes.CDLL(ctypes.util.find_library("crypto") or "libcrypto.so.3")
+
+
+def piece_size_of(size):
+    piece = PIECE_MIN
+    while size > piece * PIECES_MOST:
+        piece *= 2
+    return piece
+
+
+# ---- the key ----
+
+def hkdf(secret, info, length):
+    """RFC 5869 with SHA-256 and no salt; one block is enough here."""
+    pseudo_random = hmac.new(bytes(32), secret, hashlib.sha256).digest()
+    return hmac.new(pseudo_random, info + b"\x01", hashlib.sha256).digest()[:length]
+
+
+def gcm_open(key, nonce, context, body, tag):
+    """AES-256-GCM by libcrypto; None = not authentic."""
+    for name in ("EVP_CIPHER_CTX_new", "EVP_aes_256_gcm"):
+        getattr(CRYPTO, name).restype = ctypes.c_void_p
+    cipher = ctypes.c_void_p(CRYPTO.EVP_CIPHER_CTX_new())
+    length, out = ctypes.c_int(), ctypes.create_string_buffer(len(body) + 16)
+    kind = ctypes.c_void_p(CRYPTO.EVP_aes_256_gcm())
+    CRYPTO.EVP_DecryptInit_ex(cipher, kind, None, key, nonce)
+    CRYPTO.EVP_DecryptUpdate(cipher, None, ctypes.byref(length), context, len(context))
+    CRYPTO.EVP_DecryptUpdate(cipher, out, ctypes.byref(length), body, len(body))
+    CRYPTO.EVP_CIPHER_CTX_ctrl(cipher, 0x11, len(tag), tag)
+    is_good = CRYPTO.EVP_DecryptFinal_ex(cipher, ctypes.byref(ctypes.create_string_buffer(16)),
+                                         ctypes.byref(length))
+    CRYPTO.EVP_CIPHER_CTX_free(cipher)
+    return out.raw[:len(body)] if is_good == 1 else None
+
+
+class ClusterKey:
+    def __init__(self, secret):
+        self.secret = secret
+        raw = secret.encode()
+        self.keys = {use: hkdf(raw, f"darter 1 {use}".encode(), 32)
+                     for use in ("request", "reply", "ticket", "seal")}
+        number = int.from_bytes(hkdf(raw, b"darter 1 id", 4), "big") >> 4
+        self.id = f"k{number:07x}"
+        self.seal_id = number.to_bytes(4, "big")
+
+    def mac(self, use, *parts):
+        mac = hmac.new(self.keys[use], digestmod=hashlib.sha256)
+        for part in parts:
+            raw = part if isinstance(part, bytes) else part.encode()
+            mac.update(struct.pack(">Q", len(raw)) + raw)
+        return f"{self.id}.{mac.hexdigest()[:32]}"
+
+    def auth_request(self, path, body, at_ms=None, nonce="00112233445566778899aabbccddeeff"):
+        moment = f"v1 {int(time.time() * 1000) if at_ms is None else at_ms}"
+        return f"{moment} {nonce} {self.mac('request', moment, nonce, 'POST', path, body)}"
+
+    def nonce_of(self, header, path, body):
+        """Of an authentic request; None = it is none."""
+        parts = (header or "").split(" ")
+        if len(parts) != 4:
+            return None
+        moment, nonce, mac = " ".join(parts[:2]), parts[2], parts[3]
+        expected = self.mac("request", moment, nonce, "POST", path, body)
+        return nonce if hmac.compare_digest(expected, mac) else None
+
+    def auth_reply(self, nonce, body):
+        return f"v1 {self.mac('reply', 'v1', nonce, body)}"
+
+    def ticket(self, digest, site="default", life_s=600):
+        first = f"v1 {int((time.time() + life_s) * 1000)}"
+        return f"{first} {site} {self.mac('ticket', first, site, digest)}"
+
+    def is_ticket(self, ticket, digest, site):
+        parts = (ticket or "").split(" ")
+        if len(parts) != 4 or parts[2] != site or int(parts[1]) < time.time() * 1000:
+            return False
+        first = " ".join(parts[:2])
+        return hmac.compare_digest(self.mac("ticket", first, site, digest), parts[3])
+
+    def open(self, context, sealed):
+        raw = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+        if raw[:4] != self.seal_id:
+            return None
+        plain = gcm_open(self.keys["seal"], raw[4:16], context.encode(), raw[16:-16], raw[-16:])
+        return None if plain is None else plain.decode()
+
+
+# ---- what supernode and peer share: a server that has pieces ----
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    @property
+    def host(self):
+        return self.server.host
+
+    def log_message(self, *_):
+        pass
+
+    def reply(self, status, body=b"", **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def hang_up(self):
+        self.close_connection = True
+
+    def do_GET(self):
+        if self.is_served():
+            self.host.serve_piece(self)
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.is_served():
+            self.host.serve_message(self, body)
+
+    def is_served(self):
+        """A connection outlives its server; a host that was closed says nothing more on it."""
+        if self.host.server is not self.server:
+            self.hang_up()
+            return False
+        return True
+
+    def handle_one_request(self):
+        try:
+            super().handle_one_request()
+        except OSError:  # the node has gone, as it may
+            self.close_connection = True
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, request, client_address):
+        self.host.errors.append(client_address)
+
+
+class PieceHost:
+    """Serves the pieces of its blobs to whoever shows a ticket."""
+
+    def __init__(self, key, site="default"):
+        self.key = key
+        self.site = site
+        self.blobs = {}
+        self.requests = []            # (digest, first, last) of pieces
+        self.piece_fault = None
+        self.errors = []
+        self.closing = threading.Event()
+        self.server = None
+        self.port = 0
+
+    def __enter__(self):
+        self.open()
+        return self
+
+    def __exit__(self, *_):
+        self.closing.set()
+        self.close()
+
+    def open(self):
+        self.server = Server(("127.0.0.1", self.port), Handler, bind_and_activate=False)
+        self.server.allow_reuse_address = True
+        self.server.host = self
+        self.server.server_bind()
+        self.server.server_activate()
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self):
+        if self.server is not None:
+            self.server.shutdown()
+            self.server.server_close()
+            self.server = None
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self):
+        return f"http://{self.address}"
+
+    def add(self, data):
+        digest = digest_of(data)
+        self.blobs[digest] = data
+        return digest
+
+    def serve_message(self, handler, body):
+        handler.reply(404)
+
+    def serve_piece(self, handler):
+        digest = handler.path.removeprefix("/v1/blobs/")
+        span = re.fullmatch(r"bytes=(\d+)-(\d+)", handler.headers.get("Range", ""))
+        if not self.key.is_ticket(handler.headers.get("Darter-Ticket"), digest, self.site):
+            handler.reply(401)
+            return
+        if digest not in self.blobs or not span:
+            handler.reply(404)
+            return
+        first, last = int(span.group(1)), int(span.group(2))
+        self.requests.append((digest, first, last))
+        data = self.blobs[digest]
+        body = data[first:last + 1]
+        if self.piece_fault is not None and self.piece_fault(handler, body):
+            return
+        handler.reply(206, body, Content_Range=f"bytes {first}-{last}/{len(data)}")
+
+    def wait(self, seconds):
+        """For faults: ends early when the test is over."""
+        self.closing.wait(seconds)
+
+
+class FakePeer(PieceHost):
+    """A node that another node is sent to."""
+    ids = iter(range(1, 1000))
+
+    def __init__(self, key, supernode=None, site="default"):
+        super().__init__(key, site)
+        self.id = f"{next(FakePeer.ids):016x}"
+        if supernode is not None:
+            supernode.peers.append(self)
+
+
+class Session:
+    def __init__(self, exchange, size):
+        self.join = exchange["join"]
+        self.size = size
+        self.piece_size = piece_size_of(size)
+        self.n = -(-size // self.piece_size)
+        self.latest = 0
+        self.given = {}           # piece -> id of the source it was last assigned to
+        self.tried = set()        # (piece, id) that failed
+        self.have = set()
+        bits = base64.urlsafe_b64decode(self.join.get("have", "") + "===")
+        self.have = {i for i in range(self.n) if i // 8 < len(bits) and bits[i // 8] >> i % 8 & 1}
+
+
+class FakeSupernode(PieceHost):
+    """Sends a node to its peers first, each piece to the next of them, and to itself otherwise."""
+    id = "5eed5eed5eed5eed"
+
+    def __init__(self, key, name="supernode-1", site="default"):
+        super().__init__(key, site)
+        self.name = name
+        self.peers = []
+        self.hellos = []          # decoded, in order
+        self.exchanges = []
+        self.refused = []         # messages that were not authentic
+        self.sessions = {}
+        self.lock = threading.Condition()
+        self.hello_fault = self.exchange_fault = None
+        self.hello_more = {}      # members of the answer to a hello
+        self.reply_more = {}      # and to an exchange
+        self.sums_of = None       # digest -> data whose sums are told instead
+        self.interval_ms = 1000
+
+    def forget_all(self):
+        with self.lock:
+            self.sessions.clear()
+
+    def reports(self, kind):
+        return [row for exchange in list(self.exchanges) for row in exchange.get(kind, [])]
+
+    @property
+    def joins(self):
+        return [exchange["join"] for exchange in list(self.exchanges) if "join" in exchange]
+
+    def answer(self, handler, nonce, document):
+        body = json.dumps(document).encode()
+        handler.reply(200, body, Darter_Auth=self.key.auth_reply(nonce, body))
+
+    def serve_message(self, handler, body):
+        nonce = self.key.nonce_of(handler.headers.get("Darter-Auth"), handler.path, body)
+        if nonce is None:
+            self.refused.append((handler.path, body))
+            handler.reply(401)
+            return
+        message = json.loads(body)
+        is_hello = handler.path == "/v1/hello"
+        (self.hellos if is_hello else self.exchanges).append(message)
+        fault = self.hello_fault if is_hello else self.exchange_fault
+        handler.nonce = nonce
+        handler.message = message
+        if fault is not None and fault(handler):
+            return
+        if is_hello:
+            self.answer(handler, nonce, {
+                "v": 1, "supernode": self.name, "site": self.site,
+                "interval_ms": self.interval_ms,
+                "wants_full": len(self.hellos) == 1, **self.hello_more})
+        else:
+            self.answer(handler, nonce, self.direct(message))
+
+    # ---- directing ----
+
+    def source_for(self, session, piece):
+        able = [peer for peer in self.peers if (piece, peer.id) not in session.tried]
+        if able:
+            peer = able[piece % len(able)]
+            return peer.id, peer.address, False
+        return self.id, "", True
+
+    def orders(self, session, digest):
+        data = (self.sums_of or self.blobs)[digest]
+        rows = []
+        for piece in range(session.n):
+            if len(session.given) >= SLOTS:
+                break
+            if piece in session.have or piece in session.given:
+                continue
+            source, address, is_seed = self.source_for(session, piece)
+            session.given[piece] = source
+            start = piece * session.piece_size
+            digest_hex = hashlib.sha256(data[start:start + session.piece_size]).hexdigest()
+            rows.append([piece, source, address, is_seed, digest_hex[:32]])
+        return rows
+
+    @staticmethod
+    def learn(session, exchange):
+        for piece, *_ in exchange.get("finished", []):
+            session.have.add(piece)
+            session.given.pop(piece, None)
+        for piece, source, _ in exchange.get("failed", []):
+            session.tried.add((piece, source))
+            session.given.pop(piece, None)
+        for piece in exchange.get("gained", []):
+            session.have.add(piece)
+            session.given.pop(piece, None)
+
+    def direct(self, exchange):
+        digest, number = exchange["digest"], exchange["seq"]
+        known = {"v": 1, "seq": number}
+        if digest not in self.blobs:
+            return {**known, "state": "gone", "code": "ENOTFOUND", "reason": "no such blob"}
+        with self.lock:
+            if "join" in exchange:
+                session = Session(exchange, len(self.blobs[digest]))
+                self.sessions[exchange["session"]] = session
+            session = self.sessions.get(exchange["session"])
+            if session is None:
+                return {**known, "state": "unknown"}
+            self.learn(session, exchange)
+            session.latest = max(session.latest, number)
+            self.lock.notify_all()
+            deadline = time.monotonic() + HELD_S
+            rows = []
+            while not exchange.get("leave"):
+                rows = self.orders(session, digest)
+                left = deadline - time.monotonic()
+                if rows or session.latest > number or left <= 0:
+                    break
+                self.lock.wait(left)
+            return {**known, "state": "open", "size": session.size,
+                    "piece_size": session.piece_size, "assignments": rows,
+                    "ticket": self.key.ticket(digest, self.site), **self.reply_more}
+
+
+# ---- faults of messages ----
+
+def silent(handler):
+    """Says nothing, and keeps the connection."""
+    handler.host.wait(30)
+    handler.hang_up()
+    return True
+
+
+def slow(handler):
+    """A byte a second."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    for _ in range(30):
+        handler.wfile.write(b" ")
+        handler.host.wait(1)
+        if handler.host.closing.is_set():
+            break
+    handler.hang_up()
+    return True
+
+
+def closes(handler):
+    handler.connection.shutdown(socket.SHUT_RDWR)
+    handler.hang_up()
+    return True
+
+
+def status(code):
+    def fault(handler):
+        handler.reply(code, b"no")
+        return True
+    return fault
+
+
+def says(body):
+    """Authentic, and not what was agreed."""
+    def fault(handler):
+        raw = body(handler.message) if callable(body) else body
+        raw = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
+        handler.reply(200, raw, Darter_Auth=handler.host.key.auth_reply(handler.nonce, raw))
+        return True
+    return fault
+
+
+def wrong_mac(handler):
+    body = json.dumps({"v": 1, "seq": 1, "state": "waiting"}).encode()
+    handler.reply(200, body, Darter_Auth=handler.host.key.auth_reply("0" * 32, body))
+    return True
+
+
+def no_mac(handler):
+    handler.reply(200, json.dumps({"v": 1, "seq": 1, "state": "waiting"}).encode())
+    return True
+
+
+def not_joins(fault):
+    """The fault, once the node has joined."""
+    return lambda handler: "join" not in handler.message and fault(handler)
+
+
+# ---- faults of pieces ----
+
+def lie(handler, body):
+    wrong = bytes([body[0] ^ 1]) + body[1:]
+    handler.reply(206, wrong, Content_Range=handler.headers["Range"].replace("=", " ") + "/*")
+    return True
+
+
+def stall(handler, body):
+    """Half of the piece, then nothing."""
+    handler.send_response(206)
+    handler.send_header("Content-Range", handler.headers["Range"].replace("=", " ") + "/*")
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body[:len(body) // 2])
+    handler.host.wait(30)
+    handler.hang_up()
+    return True
+
+
+def piece_status(code):
+    def fault(handler, _):
+        handler.reply(code)
+        return True
+    return fault

@@ -1,0 +1,513 @@
+"""A node and its swarm: it joins, takes pieces where it is told to, says what became of them - and
+whatever a supernode or another node does, the pull goes on from the registry and the bytes are
+right. Supernode and peers are made up (lib/fakeswarm.py)."""
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from lib import fakeswarm, faults, wire
+from lib.proxy import binary_folder, is_instrumented, wait_until
+from lib.fakeswarm import ClusterKey, FakePeer, FakeSupernode
+
+REPO = "library/web"
+MIB = 1024 * 1024
+PIECE = fakeswarm.PIECE_MIN
+SIZE = 8 * MIB + 17
+SECRET = "a secret of the test cluster"
+# From the loss to the registry: a second of patience + 20 %, and the registry's answer.
+FALLBACK_S = 12 if is_instrumented() else 4
+
+
+class Site:
+    """One node, one supernode, and what they need."""
+
+    def __init__(self, origin, run_darter, folder):
+        self.origin = origin
+        self.run_darter = run_darter
+        self.folder = str(folder)
+        self.key = ClusterKey(SECRET)
+        self.key_file = self.write_key(SECRET)
+        self.darter = None
+
+    def write_key(self, *secrets):
+        path = os.path.join(self.folder, "cluster.key")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("".join(f"{secret}\n" for secret in secrets))
+        os.chmod(path, 0o600)
+        return path
+
+    def start(self, *supernodes, options=()):
+        flags = ["--cluster-key-file", self.key_file, "--node-name", "node-1", *options]
+        for supernode in supernodes:
+            flags += ["--supernode", supernode.url]
+        self.darter = self.run_darter({"test.local": [self.origin.url]}, options=flags)
+        if supernodes:
+            self.wait_for("up", len(supernodes))
+        return self.darter
+
+    def supernodes(self):
+        return self.darter.ask_admin("/v1/supernodes").json()["supernodes"]
+
+    def wait_for(self, state, n=1):
+        def reached():
+            return sum(row["state"] == state for row in self.supernodes()) == n
+        wait_until(reached, f"{n} supernodes to be {state}")
+
+    def blob(self, *hosts, size=SIZE):
+        """A blob at the registry and at these."""
+        data = os.urandom(size)
+        digest = self.origin.add_blob(REPO, data)
+        for host in hosts:
+            host.add(data)
+        return digest, data
+
+    def pull(self, digest, data, headers=()):
+        """Returns how long it took."""
+        start = time.monotonic()
+        response = self.darter.blob(REPO, digest, headers)
+        assert response.status == 200 and response.is_complete, response
+        assert response.body == data
+        return time.monotonic() - start
+
+    def origin_bytes(self, digest):
+        return self.origin.blob_bytes[digest]
+
+    def task(self, digest):
+        tasks = self.darter.ask_admin("/v1/tasks").json()["tasks"]
+        return next((task for task in tasks if task["digest"] == digest), None)
+
+    def director(self, digest):
+        task = self.task(digest)
+        return task["director"] if task else None
+
+
+@pytest.fixture
+def site(origin, run_darter, tmp_path):
+    return Site(origin, run_darter, tmp_path)
+
+
+@pytest.fixture
+def supernode(site):
+    with FakeSupernode(site.key) as fake:
+        yield fake
+
+
+@pytest.fixture
+def peer(site, supernode):
+    with FakePeer(site.key, supernode) as fake:
+        yield fake
+
+
+# ---- all is well ----
+
+def test_every_piece_comes_from_the_seed(site, supernode):
+    site.start(supernode)
+    digest, data = site.blob(supernode)
+    site.pull(digest, data)
+    assert site.origin_bytes(digest) == 0
+    assert sum(last - first + 1 for _, first, last in supernode.requests) == len(data)
+    n = -(-len(data) // PIECE)
+    finished = lambda: {row[0] for row in supernode.reports("finished")} == set(range(n))
+    wait_until(finished, "every piece to be reported")
+    assert not supernode.reports("failed")
+    wait_until(lambda: any(e.get("leave") for e in supernode.exchanges), "the leave")
+    leave = next(e for e in supernode.exchanges if e.get("leave"))
+    assert leave["keeps"] is True
+    assert site.darter.metric("darter_swarm_pieces_total") == n
+
+
+def test_pieces_come_from_peers(site, supernode, peer):
+    site.start(supernode)
+    digest, data = site.blob(supernode, peer)
+    site.pull(digest, data)
+    assert site.origin_bytes(digest) == 0 and not supernode.requests
+    assert len({first for _, first, _ in peer.requests}) == -(-len(data) // PIECE)
+
+
+def test_a_small_blob_takes_the_same_way(site, supernode):
+    site.start(supernode)
+    for size in (1, 10 * 1024, PIECE, PIECE + 1):
+        digest, data = site.blob(supernode, size=size)
+        site.pull(digest, data)
+        assert site.origin_bytes(digest) == 0, size
+
+
+def test_a_join_says_who_we_are_and_seals_what_is_secret(site, supernode):
+    site.start(supernode, options=["--rack", "r7", "--advertise", "192.0.2.9"])
+    digest, data = site.blob(supernode)
+    site.pull(digest, data, [("Authorization", "Bearer of-the-caller")])
+    join = supernode.joins[0]
+    port = site.darter.peer[1]
+    assert join["name"] == "node-1" and join["site"] == "default" and join["rack"] == "r7"
+    assert join["address"] == f"192.0.2.9:{port}"
+    assert join["upstream"] == "test.local" and join["repository"] == REPO
+    sealed = join["authorization"]
+    assert "of-the-caller" not in sealed
+    context = f"test.local {REPO} {digest}"
+    assert site.key.open(context, sealed) == "Bearer of-the-caller"
+    assert site.key.open(context + "x", sealed) is None
+    assert "of-the-caller" not in site.darter.log
+    assert not supernode.refused
+
+
+def test_hellos_tell_what_is_held(site, supernode):
+    site.start(supernode)
+    digest, data = site.blob(supernode)
+    site.pull(digest, data)
+
+    def told():
+        return any([digest, len(data)] in hello.get("have", []) for hello in supernode.hellos)
+
+    wait_until(told, "a hello with the new blob")
+    hello = supernode.hellos[0]
+    assert hello["name"] == "node-1" and hello["address"] == f":{site.darter.peer[1]}"
+    wait_until(lambda: any(hello.get("full") for hello in supernode.hellos), "a full list")
+    supernode.hello_more = {"wants_full": True}  # it was restarted
+    n = len(supernode.hellos)
+    whole = lambda: any(hello.get("full") and [digest, len(data)] in hello.get("have", [])
+                        for hello in supernode.hellos[n:])
+    wait_until(whole, "the full list again")
+    site.darter.stop()
+    assert supernode.hellos[-1].get("bye") is True
+    site.darter.start()
+
+
+def test_a_restarted_node_tells_what_its_cache_holds(site, supernode):
+    site.start(supernode)
+    digest, data = site.blob(supernode)
+    site.pull(digest, data)
+    wait_until(lambda: site.task(digest) is None, "the task to end")
+    site.darter.stop()
+    n = len(supernode.hellos)
+    site.darter.start()
+    full = lambda: any(hello.get("full") and [digest, len(data)] in hello.get("have", [])
+                       for hello in supernode.hellos[n:])
+    supernode.hello_more = {"wants_full": True}
+    wait_until(full, "the list of the cache")
+
+
+# ---- the supernode fails ----
+
+EXCHANGE_FAULTS = {
+    "silent": fakeswarm.silent,
+    "slow": fakeswarm.slow,
+    "closes": fakeswarm.closes,
+    "500": fakeswarm.status(500),
+    "404": fakeswarm.status(404),
+    "401": fakeswarm.status(401),
+    "redirect": fakeswarm.status(302),
+    "no json": fakeswarm.says(b"<html>hello</html>"),
+    "empty": fakeswarm.says(b""),
+    "another version": fakeswarm.says({"v": 99, "state": "open"}),
+    "a state nobody knows": fakeswarm.says({"v": 1, "seq": 1, "state": "dancing"}),
+    "wrong mac": fakeswarm.wrong_mac,
+    "no mac": fakeswarm.no_mac,
+    "huge": fakeswarm.says(b" " * (2 * MIB)),
+    "unknown for ever": fakeswarm.says({"v": 1, "seq": 1, "state": "unknown"}),
+    "gone": fakeswarm.says({"v": 1, "seq": 1, "state": "gone", "code": "EBUSY", "reason": "full"}),
+    "pieces of another size": fakeswarm.says(
+        lambda _: {"v": 1, "seq": 1, "state": "open", "size": SIZE, "piece_size": 4 * MIB}),
+    "a size of another blob": fakeswarm.says(
+        lambda _: {"v": 1, "seq": 1, "state": "open", "size": SIZE - 1, "piece_size": PIECE}),
+    "a piece outside the blob": fakeswarm.says(
+        lambda _: {"v": 1, "seq": 1, "state": "open", "size": SIZE, "piece_size": PIECE,
+                   "ticket": "v1 1 x y", "assignments": [[33, "0" * 16, "127.0.0.1:1", False]]}),
+    "65 assignments": fakeswarm.says(
+        lambda _: {"v": 1, "seq": 1, "state": "open", "size": SIZE, "piece_size": PIECE,
+                   "ticket": "v1 1 x y",
+                   "assignments": [[1, "0" * 16, "127.0.0.1:1", False]] * 65}),
+}
+
+
+@pytest.mark.parametrize("name", EXCHANGE_FAULTS)
+@pytest.mark.parametrize("when", ["at the join", "in the middle"])
+def test_a_supernode_that_fails_costs_a_second(site, supernode, name, when):
+    site.start(supernode)
+    digest, data = site.blob(supernode)
+    fault = EXCHANGE_FAULTS[name]
+    supernode.exchange_fault = fault if when == "at the join" else fakeswarm.not_joins(fault)
+    took = site.pull(digest, data)
+    assert took < FALLBACK_S, took
+    if when == "in the middle" and name == "unknown for ever":
+        return  # every join brings some pieces: that is slow, and no reason to leave
+    assert site.origin_bytes(digest) > 0
+    if when == "in the middle":  # what had come is not fetched twice, but for the piece's sake
+        assert site.origin_bytes(digest) <= len(data)
+    assert site.darter.metric("darter_swarm_lost_total") >= 1
+
+
+def test_a_supernode_that_is_not_there_costs_nothing(site, supernode):
+    site.start(supernode)
+    supernode.close()
+    site.wait_for("down")
+    digest, data = site.blob()
+    assert site.pull(digest, data) < 1 + FALLBACK_S / 4
+    assert site.origin_bytes(digest) == len(data)
+
+
+def test_one_that_knows_nothing_of_the_blob_sends_us_to_the_registry(site, supernode):
+    site.start(supernode)
+    digest, data = site.blob()
+    assert site.pull(digest, data) < FALLBACK_S
+    assert site.origin_bytes(digest) == len(data)
+    assert "no such blob" in site.darter.log
+    assert site.supernodes()[0]["state"] == "up"  # an answer is no failure
+
+
+def test_a_forgotten_session_is_begun_again(site, supernode, peer):
+    site.start(supernode)
+    digest, data = site.blob(supernode, peer)
+    gate = threading.Event()
+
+    def hold_late_pieces(handler, _):
+        if int(handler.headers["Range"][6:].split("-")[0]) >= 4 * MIB:
+            gate.wait(20)
+        return False
+
+    peer.piece_fault = hold_late_pieces
+    puller = threading.Thread(target=site.pull, args=(digest, data))
+    puller.start()
+    wait_until(lambda: len(supernode.reports("finished")) >= 8, "some pieces")
+    supernode.forget_all()
+    wait_until(lambda: len(supernode.joins) >= 2, "another join")
+    gate.set()
+    puller.join(30)
+    assert not puller.is_alive() and site.origin_bytes(digest) == 0
+    assert supernode.joins[1]["takeover"] is True and supernode.joins[1]["have"]
+    assert "sums" in supernode.joins[1]
+
+
+def test_the_swarm_goes_on_when_the_supernode_is_back(site, supernode):
+    site.start(supernode)
+    digest, data = site.blob(supernode, size=32 * MIB)
+    down = threading.Event()
+
+    def fail_after_some(handler):
+        if len(supernode.reports("finished")) >= 8 and not down.is_set():
+            down.set()
+        return fakeswarm.closes(handler) if down.is_set() and supernode.hello_fault else False
+
+    supernode.exchange_fault = fail_after_some
+    supernode.hello_fault = lambda handler: fakeswarm.closes(handler) if down.is_set() else False
+    gate = faults.Gate(after=MIB)
+    site.origin.misbehave(gate, kind="blob", method="GET", times=1)
+    puller = threading.Thread(target=site.pull, args=(digest, data))
+    puller.start()
+    wait_until(gate.reached.is_set, "the registry to be asked")
+    wait_until(lambda: (site.director(digest) or {}).get("mode") == "lost", "the mode lost")
+    assert site.director(digest)["why"]
+    supernode.hello_fault = None  # it is back
+    wait_until(lambda: "swarm_back" in site.darter.log, "the return")
+    gate.open()
+    puller.join(30)
+    assert not puller.is_alive()
+    assert site.origin_bytes(digest) < len(data)
+    assert supernode.joins[-1]["takeover"] is True
+    assert site.darter.metric("darter_swarm_back_total") >= 1
+
+
+def test_the_second_supernode_takes_over(site):
+    with FakeSupernode(site.key, "sn-a") as one, FakeSupernode(site.key, "sn-b") as two:
+        site.start(one, two)
+        digest, data = site.blob(one, two, size=16 * MIB)
+
+        def dies(handler):
+            """Whoever is asked first answers eight reports, then never again."""
+            first = one if one.exchanges else two
+            is_first = handler.host is first
+            return is_first and len(first.reports("finished")) >= 8 and fakeswarm.closes(handler)
+
+        one.exchange_fault = two.exchange_fault = dies
+        site.pull(digest, data)
+        # The join of the one that took over may come after the end, if the registry was quick.
+        assert one.joins or two.joins
+        if one.joins and two.joins:
+            later = two if not one.joins[0].get("takeover") else one
+            assert later.joins[0]["takeover"] is True and "have" in later.joins[0]
+
+
+def test_a_supernode_without_pieces_is_left_after_the_stall_timeout(site, supernode):
+    site.start(supernode, options=["--stall-timeout", "1s"])
+    digest, data = site.blob(supernode)
+    supernode.orders = lambda *_: []
+    start = time.monotonic()
+    site.pull(digest, data)
+    assert 0.8 < time.monotonic() - start < 1 + FALLBACK_S
+    assert site.origin_bytes(digest) == len(data)
+
+
+# ---- peers fail ----
+
+def test_a_lying_peer_is_reported_and_its_bytes_reach_nobody(site, supernode, peer):
+    peer.piece_fault = fakeswarm.lie
+    site.start(supernode)
+    digest, data = site.blob(supernode, peer)
+    site.pull(digest, data)
+    assert site.origin_bytes(digest) == 0  # the seed gave them
+    failed = supernode.reports("failed")
+    assert failed and all(row[1:] == [peer.id, "bad-sum"] for row in failed)
+    assert "piece_bad" in site.darter.log
+    wait_until(lambda: supernode.hellos[-1].get("bad", 0) > 0, "a hello with the count")
+
+
+PEER_FAULTS = {"stalled": fakeswarm.stall, "busy": fakeswarm.piece_status(503),
+               "refused": fakeswarm.piece_status(404), "unreachable": fakeswarm.closes}
+
+
+@pytest.mark.parametrize("why", PEER_FAULTS)
+def test_a_peer_that_fails_is_reported_with_the_reason(site, supernode, peer, why):
+    fault = PEER_FAULTS[why]
+    peer.piece_fault = (lambda handler, _: fault(handler)) if why == "unreachable" else fault
+    site.start(supernode)
+    digest, data = site.blob(supernode, peer, size=2 * MIB)
+    site.pull(digest, data)
+    assert site.origin_bytes(digest) == 0
+    failed = supernode.reports("failed")
+    assert failed and {row[2] for row in failed} == {why}, failed
+
+
+def test_pieces_that_add_up_to_something_else_are_never_delivered(site, supernode):
+    """Sums and bytes agree, and the blob is another one: only its digest shows it."""
+    site.start(supernode)
+    digest, data = site.blob(supernode, size=6 * MIB)
+    wrong = bytes(len(data))
+    supernode.sums_of = {digest: wrong}
+    supernode.blobs[digest] = wrong
+    response = site.darter.blob(REPO, digest)
+    assert not response.is_complete or response.body == data
+    site.pull(digest, data)
+
+
+# ---- who may ask what ----
+
+def test_without_a_key_it_is_a_plain_mirror(site):
+    site.darter = site.run_darter({"test.local": [site.origin.url]})
+    assert "peer=closed" in site.darter.log and site.supernodes() == []
+    digest, data = site.blob()
+    site.pull(digest, data)
+    assert site.origin_bytes(digest) == len(data)
+
+
+def test_pieces_are_for_those_with_a_ticket(site, supernode):
+    site.start(supernode)
+    digest, data = site.blob(supernode)
+    site.pull(digest, data)
+
+    def ask(ticket):
+        headers = [("Range", "bytes=0-99")] + ([("Darter-Ticket", ticket)] if ticket else [])
+        return wire.fetch(("127.0.0.1", site.darter.peer[1]), "GET", f"/v1/blobs/{digest}", headers)
+
+    assert ask(None).status == 401
+    assert ask("v1 nonsense").status == 401
+    assert ask(site.key.ticket(digest, life_s=-1)).status == 401
+    assert ask(ClusterKey("another secret of a cluster").ticket(digest)).status == 401
+    assert ask(site.key.ticket("sha256:" + "0" * 64)).status == 401
+    assert ask(site.key.ticket(digest, "elsewhere")).status == 403
+    good = ask(site.key.ticket(digest))
+    assert good.status == 206 and good.body == data[:100]
+    other = wire.fetch(("127.0.0.1", site.darter.peer[1]), "GET", "/v2/", [])
+    assert other.status == 404
+    assert site.darter.ask_admin("/v1/supernodes").json()["pieces"]["served"] == 1
+
+
+def test_a_supernode_of_another_site_is_left_alone(site, supernode):
+    supernode.site = "elsewhere"
+    site.start(supernode)
+    digest, data = site.blob(supernode)
+    site.pull(digest, data)
+    assert site.origin_bytes(digest) == len(data) and not supernode.exchanges
+    assert site.supernodes()[0]["other_site"] is True
+    assert "supernode_of_another_site" in site.darter.log
+
+
+@pytest.mark.parametrize("word", ["banned", "draining"])
+def test_a_supernode_that_does_not_want_us_gets_no_tasks(site, supernode, word):
+    supernode.hello_more = {word: True}
+    site.start(supernode)
+    digest, data = site.blob(supernode)
+    site.pull(digest, data)
+    assert site.origin_bytes(digest) == len(data) and not supernode.exchanges
+    assert site.supernodes()[0][word] is True
+
+
+def test_another_key_is_said_to_be_one(site):
+    with FakeSupernode(ClusterKey("a secret of somebody else")) as stranger:
+        site.start(options=["--supernode", stranger.url])
+        site.wait_for("down")
+        assert "cluster key" in site.supernodes()[0]["last_error"]
+        assert len(stranger.refused) > 0 and not stranger.hellos
+        digest, data = site.blob(stranger)
+        site.pull(digest, data)
+        assert site.origin_bytes(digest) == len(data)
+
+
+def test_a_key_is_rotated_without_a_restart(site, supernode):
+    site.start(supernode)
+    site.write_key("the secret that comes next", SECRET)
+    new = ClusterKey("the secret that comes next")
+    site.darter.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "cluster_key_read" in site.darter.log, "the reload")
+    supernode.key = new
+    wait_until(lambda: site.supernodes()[0]["state"] == "up" and supernode.hellos, "a hello")
+    digest, data = site.blob(supernode)
+    wait_until(lambda: supernode.joins or site.pull(digest, data), "a join")
+    n = len(supernode.hellos)
+    wait_until(lambda: len(supernode.hellos) > n, "a hello with the new key")
+    site.write_key("short")
+    site.darter.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "cluster_key_kept" in site.darter.log, "the refusal")
+    n = len(supernode.hellos)
+    wait_until(lambda: len(supernode.hellos) > n, "a hello with the key that was kept")
+
+
+# ---- limits ----
+
+def test_a_share_of_a_limit_holds(site, supernode):
+    site.start(supernode)
+    supernode.reply_more = {"down_limit": 2 * MIB}
+    digest, data = site.blob(supernode, size=4 * MIB)
+    took = site.pull(digest, data)
+    assert took > 1.5, took
+    assert site.origin_bytes(digest) == 0 and not supernode.reports("failed")
+
+
+def test_the_nodes_limit_is_the_supernodes_word(site, supernode):
+    supernode.hello_more = {"down_limit": 2 * MIB}
+    site.start(supernode)
+    digest, data = site.blob(supernode, size=4 * MIB)
+    assert site.pull(digest, data) > 1.5
+
+
+# ---- what an operator sees ----
+
+def test_the_command_shows_supernodes_and_tasks(site, supernode, peer):
+    site.start(supernode)
+    text = run_cli(site, "supernodes")
+    assert supernode.url in text and "supernode-1" in text and "up" in text
+    assert '"supernodes"' in run_cli(site, "supernodes", "--json")
+    digest, data = site.blob(supernode, peer)
+    gate = threading.Event()
+    peer.piece_fault = lambda handler, _: gate.wait(20) and False
+    puller = threading.Thread(target=site.pull, args=(digest, data))
+    puller.start()
+    wait_until(lambda: (site.director(digest) or {}).get("mode") == "swarm", "the swarm")
+    director = site.director(digest)
+    assert director["supernode"] == supernode.url and director["why"] is None
+    assert f"[swarm {supernode.url}]" in run_cli(site, "tasks", "--once")
+    gate.set()
+    puller.join(30)
+    assert not puller.is_alive()
+    supernode.close()
+    site.wait_for("down")
+    assert site.darter.metric("darter_supernode_up") == 0
+    assert "down" in run_cli(site, "supernodes")
+
+
+def run_cli(site, *words):
+    host, port = site.darter.admin
+    return subprocess.run([os.path.join(binary_folder(), "darter"), "--admin", f"{host}:{port}",
+                           *words], check=True, capture_output=True, text=True, timeout=20).stdout
