@@ -111,6 +111,9 @@ static int start(struct daemon *daemon, struct dt_err *err)
     struct proxy *proxy = &daemon->proxy;
     proxy->options = &daemon->options;
     proxy->transfer.options = &daemon->options.transfer;
+    proxy_limits_init(&proxy->limits, daemon->options.limit_up_bytes,
+                      daemon->options.limit_down_bytes);
+    proxy->transfer.down = &proxy->limits.down;
     proxy->upstreams = daemon->options.upstreams.list;
     proxy->n_upstreams = daemon->options.upstreams.n;
     proxy->default_upstream = (size_t)(reg_upstream_find(proxy->upstreams, proxy->n_upstreams,

@@ -97,6 +97,14 @@ static const struct dt_option options_table[] = {
      "before their last.",
      false, false},
     TRANSFER_ROWS_STREAMS(struct proxy_options),
+    {"limit-up", DT_OPT_SIZE, AT(limit_up_bytes), "0B", "SIZE",
+     "Bytes per second that go to other nodes, all uploads together; 0B = no limit. What clients "
+     "of this node read is never limited.",
+     true, false},
+    {"limit-down", DT_OPT_SIZE, AT(limit_down_bytes), "0B", "SIZE",
+     "Bytes per second of blobs that come in, from registries and nodes together; 0B = no limit. A "
+     "source that a limit holds back is neither stalled nor slow.",
+     true, false},
 
     TRANSFER_ROWS_ADMIN(struct proxy_options, "127.0.0.1:65003"),
 
@@ -155,6 +163,18 @@ const struct dt_config_spec proxy_config_spec = {
 
 /* ---- what may not be told ---- */
 
+/* So little would never bring a blob in; and whoever writes 100 means 100 MiB. */
+#define LIMIT_MIN_BYTES (64 * 1024u)
+static int check_limit(const char *name, uint64_t bytes, struct dt_err *err)
+{
+    if (bytes == 0 || bytes >= LIMIT_MIN_BYTES)
+        return 0;
+    return dt_err_set(
+        err, DT_EINVAL,
+        "%s: %llu bytes per second are too few, use 64KiB or more, or 0B for no limit", name,
+        (unsigned long long)bytes);
+}
+
 static int check_bounds(const struct proxy_options *options, struct dt_err *err)
 {
     const uint64_t hour_ms = 3600 * 1000, year_ms = 366 * 24 * hour_ms;
@@ -171,6 +191,10 @@ static int check_bounds(const struct proxy_options *options, struct dt_err *err)
         err);
     if (rc == 0)
         rc = transfer_check_sources(&options->transfer, err);
+    if (rc == 0)
+        rc = check_limit("limit-up", options->limit_up_bytes, err);
+    if (rc == 0)
+        rc = check_limit("limit-down", options->limit_down_bytes, err);
     if (rc == 0)
         rc = transfer_check_duration("tag-budget", options->tag_budget_ms, 10, hour_ms, err);
     if (rc == 0)

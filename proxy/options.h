@@ -38,6 +38,7 @@ struct proxy_options {
     uint64_t grant_ttl_ms;   /* 60s */
     uint64_t grant_grace_ms; /* 1h: after expiry, only while upstream is away */
     struct transfer_options transfer;
+    uint64_t limit_up_bytes, limit_down_bytes; /* per second; 0 = none */
     uint64_t verify_first_bytes; /* 4MiB: smaller blobs are verified before their first byte */
     uint64_t drain_ms;           /* 30s at SIGTERM */
     uint64_t scrub_interval_ms;  /* 7d; 0 = only on demand */

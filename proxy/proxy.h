@@ -10,6 +10,7 @@
 #define DARTER_PROXY_PROXY_H
 
 #include "base/httpd.h"
+#include "proxy/limits.h"
 #include "proxy/options.h"
 #include "transfer/transfer.h"
 
@@ -19,6 +20,7 @@ struct proxy_swarm;        /* proxy/swarm.c */
 
 struct proxy {
     const struct proxy_options *options; /* borrowed from main */
+    struct proxy_limits limits;          /* of the whole node */
     struct transfer transfer;            /* loops, pool, cache, tasks: what brings blobs in */
     struct reg_upstream *upstreams;      /* owned by main; health fields are atomics */
     size_t n_upstreams;

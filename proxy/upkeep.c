@@ -2,9 +2,9 @@
  * proxy/upkeep.c - what a SIGHUP changes.
  *
  * SIGHUP: the options are read anew, in the same order of precedence. What only main reads (log
- * level, cache bounds, scrub, drain) is applied; everything else is shared with the loops without a
- * lock and needs a restart, which is said for each changed option. The admin token and the mirror's
- * certificate are read anew, and stay as they were when that fails. Main thread only.
+ * level, cache bounds, scrub, drain, limits) is applied; everything else is shared with the loops
+ * without a lock and needs a restart, which is said for each changed option. The admin token and
+ * the mirror's certificate are read anew, and stay as they were when that fails. Main thread only.
  */
 #define LOG_COMPONENT "upkeep"
 #include "proxy/upkeep.h"
@@ -25,6 +25,9 @@ static void apply(struct proxy_options *options, const struct proxy_options *fre
     options->scrub_interval_ms = fresh->scrub_interval_ms;
     options->scrub_rate_bytes = fresh->scrub_rate_bytes;
     options->drain_ms = fresh->drain_ms;
+    options->limit_up_bytes = fresh->limit_up_bytes;
+    options->limit_down_bytes = fresh->limit_down_bytes;
+    proxy_limits_set_own(&proxy->limits, options->limit_up_bytes, options->limit_down_bytes);
 }
 
 /* A renewed certificate lies where the old one was: other paths need a restart, as every other

@@ -44,6 +44,7 @@ int transfer_tasks_new(struct transfer *transfer, struct dt_err *err)
 {
     (void)err; /* memory does not fail */
     dt_metric_register(&metric_tasks);
+    task_streams_register_metrics();
     dt_metric_register(&metric_failed);
     dt_metric_register(&metric_through);
     dt_metric_register(&metric_running);

@@ -147,6 +147,7 @@ struct source *task_stream_clear(struct task_stream *);
 /* Once a tick: stops streams that have given all they were asked for and go on giving. */
 void task_streams_reap(struct task *);
 void task_streams_stop(struct task *);
+void task_streams_register_metrics(void);
 void task_streams_settle(struct task *, uint64_t in_flight); /* that much is still queued */
 
 /* task_director.c; all harmless on a task that has none */

@@ -30,6 +30,12 @@ static struct dt_metric kind_metrics[SOURCE_KIND_END] = {
 /* Received and not yet written, over all loops. */
 static _Atomic uint64_t in_flight_all;
 
+void task_streams_register_metrics(void)
+{
+    for (size_t kind = SOURCE_PEER; kind < SOURCE_KIND_END; kind++)
+        dt_metric_register(&kind_metrics[kind]);
+}
+
 /* ---- bytes in, chunks to the writer ---- */
 
 /* Drops from the chunk what somebody else has brought meanwhile: a registry that ignores ranges

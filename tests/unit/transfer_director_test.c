@@ -133,7 +133,7 @@ static struct boss {
     struct task *task;
     bool is_flying[LAB_PIECES];
     unsigned n_begun, n_wishes, n_opened, n_landed, n_fetched, n_ended, n_cancelled, n_refused;
-    bool has_left; /* task_leave_registries() said so */
+    _Atomic bool has_left; /* task_leave_registries() said so */
     int code;      /* of the last fetch */
     int size_code; /* of task_know_size() */
     uint64_t wanted;

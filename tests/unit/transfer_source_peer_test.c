@@ -102,7 +102,7 @@ static struct order {
     char url[64];
     /* seen */
     uint64_t size;
-    unsigned n_sizes, n_data, n_done;
+    _Atomic unsigned n_sizes, n_data, n_done;
     unsigned char *got;
     size_t n_got;
     struct dt_err err;
