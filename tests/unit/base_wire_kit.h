@@ -4,6 +4,12 @@
 #ifndef DARTER_TESTS_UNIT_BASE_WIRE_KIT_H
 #define DARTER_TESTS_UNIT_BASE_WIRE_KIT_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
 #include <string.h>
 
 #include "base/mem.h"
