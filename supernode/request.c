@@ -162,6 +162,8 @@ int supernode_request_address(wire_address out, const struct supernode_request *
     const char *host = told[0] == ':' ? request->seen_from : "";
     if (!dt_text_print(out, sizeof(wire_address), "%s%s", host, told))
         return dt_err_set(err, DT_EINVAL, "the address of a node is too long");
+    if (out[0] == ':' || !wire_address_is_valid(out))
+        return dt_err_set(err, DT_EINVAL, "%.80s is no address of a node", out);
     int rc = dt_addr_parse(&addr, out, err);
     if (rc == 0 && (addr.unix_path[0] != '\0' || addr.port == 0))
         rc = dt_err_set(err, DT_EINVAL, "a node is found at a numeric address and a port");

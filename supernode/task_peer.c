@@ -57,7 +57,8 @@ static void note_slot(struct supernode_task *task, struct task_peer *peer)
 /* Sums told by nodes count only while all who tell them agree, and prove nothing. */
 static void hear_sums(struct supernode_task *task, const struct wire_join *join)
 {
-    for (uint32_t piece = 0; join->sums != NULL && piece < task->n_pieces; piece++) {
+    bool has_any = join->sums != NULL && join->have != NULL;
+    for (uint32_t piece = 0; has_any && piece < task->n_pieces; piece++) {
         const struct wire_sum *told = &join->sums[piece];
         uint8_t *state = &task->sum_states[piece];
         if (!supernode_row_test(join->have, piece) || !is_sum_set(told))

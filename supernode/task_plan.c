@@ -48,6 +48,10 @@ void supernode_answer_state(struct supernode_request *request, enum wire_state s
     struct wire_exchange_reply reply = {.state = state};
     if (err != NULL)
         reply.err = *err;
+    /* A reason may quote a registry: what is not printable would not be understood. */
+    for (char *c = reply.err.msg; *c != '\0'; c++)
+        if (*c < 0x20 || *c > 0x7e)
+            *c = '?';
     send(request, &reply);
 }
 
