@@ -1,0 +1,548 @@
+"""The supernode between an origin and nodes that are scripts: one fetch for a site, pieces handed
+out as they land, held exchanges, and nodes that lie, vanish, are refused or come again."""
+import contextlib
+import json
+import threading
+import time
+
+import pytest
+
+from lib import cluster, faults, wire
+from lib.auth import Auth
+from lib.nodes import PATH_EXCHANGE, PATH_HELLO, FakeNode, Supernode, make_blob, pull_together
+from lib.origin import Origin
+from lib.proxy import wait_until
+
+MIB = 1024 * 1024
+PIECE = 512 * 1024
+REPO = "library/web"
+
+
+@pytest.fixture
+def run_supernode():
+    with contextlib.ExitStack() as stack:
+        def run(*arguments, **more):
+            return stack.enter_context(Supernode(*arguments, **more))
+        yield run
+
+
+@pytest.fixture
+def supernode(origin, run_supernode):
+    return run_supernode({"test.local": [origin.url]})
+
+
+@pytest.fixture
+def make_node(supernode):
+    with contextlib.ExitStack() as stack:
+        def make(name="node-1", **more):
+            return stack.enter_context(FakeNode(supernode, name, **more))
+        yield make
+
+
+def add_blob(origin, size, seed=1):
+    data = make_blob(size, seed)
+    return origin.add_blob(REPO, data), data
+
+
+def bytes_from_origin(origin, digest):
+    return origin.blob_bytes[digest]
+
+
+def is_seeded(supernode, digest):
+    """The supernode's log says that its own copy is complete."""
+    return wait_until(lambda: f"task_done blob={digest.split(':')[1][:12]}" in supernode.log,
+                      "the seed to be complete")
+
+
+# ---- one origin fetch ----
+
+def test_one_node_gets_a_blob_piece_by_piece(origin, supernode, make_node):
+    digest, data = add_blob(origin, 3 * MIB + 17)
+    session = make_node().session(digest)
+    assert session.pull() == data
+    assert bytes_from_origin(origin, digest) == len(data)
+    assert all(is_seed for _, _, is_seed in session.log)
+
+
+def test_many_joins_are_one_origin_fetch(origin, supernode, make_node):
+    digest, data = add_blob(origin, 6 * MIB)
+    nodes = [make_node(f"node-{i}") for i in range(6)]
+    sessions = [node.session(digest) for node in nodes]
+    assert pull_together(sessions) == [data] * 6
+    assert bytes_from_origin(origin, digest) == len(data)
+    # Most pieces came from other nodes: that is what it is all for.
+    from_peers = sum(not is_seed for session in sessions for _, _, is_seed in session.log)
+    assert from_peers > 0
+    assert sum(node.refused for node in nodes) == 0
+
+
+def test_a_small_blob_takes_one_exchange(origin, supernode, make_node):
+    digest, data = add_blob(origin, 10_000)
+    node = make_node()
+    first = node.join(digest)
+    assert first.wait_assignment() if not first.reply.get("assignments") else True
+    assert first.pull() == data
+    # The seed has it now: the first answer carries the piece.
+    second = make_node("node-2").join(digest)
+    assert [row[0] for row in second.reply["assignments"]] == [0]
+    assert second.pull() == data
+
+
+def test_an_empty_blob_is_left_to_the_mirrors(origin, supernode, make_node):
+    digest, _ = add_blob(origin, 0)
+    session = make_node().join(digest)
+    while session.reply["state"] == "waiting":
+        session.exchange()
+    assert session.reply["state"] == "gone" and session.reply["code"] == "EINVAL"
+
+
+def test_pieces_are_handed_out_as_they_land(origin, supernode, make_node):
+    digest, data = add_blob(origin, 4 * MIB)
+    gate = faults.Gate(after=PIECE + 1000)
+    origin.misbehave(gate, kind="blob", times=1)
+    session = make_node().session(digest)
+    rows = session.wait_assignment()
+    assert [row[0] for row in rows] == [0]
+    report = session.fetch_and_say(rows[0])
+    assert report["finished"], report
+    gate.open()
+    session.exchange(**report)
+    assert session.pull() == data
+
+
+def test_every_assignment_of_the_seed_has_its_sum(origin, supernode, make_node):
+    digest, data = add_blob(origin, 2 * MIB)
+    session = make_node().session(digest)
+    rows = session.wait_assignment()
+    for row in rows:
+        piece = data[row[0] * PIECE:(row[0] + 1) * PIECE]
+        assert row[3] is True and row[2] == "" and row[4] == cluster.sum_of(piece)
+
+
+# ---- exchanges that are held ----
+
+def test_an_exchange_is_held_and_answered_empty_after_a_while(origin, supernode, make_node):
+    digest, _ = add_blob(origin, 2 * MIB)
+    gate = faults.Gate(after=0)
+    origin.misbehave(gate, kind="blob", times=1)
+    session = make_node().session(digest)
+    began = time.monotonic()
+    reply = session.exchange()
+    assert time.monotonic() - began >= 0.3
+    assert reply["state"] in ("waiting", "open") and not reply.get("assignments")
+    gate.open()
+
+
+def test_a_newer_exchange_releases_the_older_one(origin, supernode, make_node):
+    digest, _ = add_blob(origin, 2 * MIB)
+    gate = faults.Gate(after=0)
+    origin.misbehave(gate, kind="blob", times=1)
+    session = make_node().join(digest)
+    older = session.begin()
+    wait_until(lambda: any(task["held"] == 1 for task in supernode.tasks()["tasks"]),
+               "the exchange to be held")
+    newer = session.begin()
+    reply = session.end(older)
+    assert reply["seq"] == 2 and not reply.get("assignments")
+    gate.open()
+    assert session.end(newer)["seq"] == 3
+
+
+def test_an_unknown_session_is_told_to_join_again(origin, supernode, make_node):
+    digest, data = add_blob(origin, MIB)
+    node = make_node()
+    session = node.session(digest)
+    session.seq = 5  # as if the supernode had been restarted in between
+    assert session.exchange()["state"] == "unknown"
+    assert node.session(digest).pull() == data
+
+
+def test_a_node_that_joins_again_is_one_peer(origin, supernode, make_node):
+    digest, data = add_blob(origin, MIB)
+    node = make_node()
+    first = node.join(digest)
+    assert node.session(digest).pull(leave=False) == data
+    assert first.exchange()["state"] == "unknown"
+    # What somebody recorded of the first session moves nothing.
+    first.seq = 0
+    assert first.exchange()["state"] == "unknown"
+    task, = supernode.tasks()["tasks"]
+    assert task["peers"] == 1
+
+
+def test_a_client_that_leaves_an_exchange_may_come_back(origin, supernode, make_node):
+    digest, data = add_blob(origin, 2 * MIB)
+    gate = faults.Gate(after=0)
+    origin.misbehave(gate, kind="blob", times=1)
+    session = make_node().join(digest)
+    connection, _ = session.begin()
+    wait_until(lambda: any(task["held"] == 1 for task in supernode.tasks()["tasks"]),
+               "the exchange to be held")
+    connection.close()
+    wait_until(lambda: all(task["held"] == 0 for task in supernode.tasks()["tasks"]),
+               "the exchange to be let go")
+    gate.open()
+    assert session.pull() == data
+
+
+def test_a_node_that_vanishes_is_no_peer_any_more(origin, supernode, make_node):
+    digest, data = add_blob(origin, 2 * MIB)
+    gate = faults.Gate(after=0)
+    origin.misbehave(gate, kind="blob", times=1)
+    session = make_node().join(digest)
+    connection, _ = session.begin()
+    connection.close()
+    wait_until(lambda: all(task["peers"] == 0 for task in supernode.tasks()["tasks"]),
+               "the peer to be given up")
+    gate.open()
+    assert make_node("node-2").session(digest).pull() == data
+
+
+# ---- who may speak ----
+
+@pytest.mark.parametrize("path", [PATH_HELLO, PATH_EXCHANGE])
+def test_a_wrong_key_is_401(origin, supernode, make_node, path):
+    node = make_node()
+    message = (node.hello_message(full=True) if path == PATH_HELLO
+               else node.session(cluster_digest(origin)).message())
+    assert supernode.post(path, message, key=cluster.Key("another secret of some cluster")).status \
+        == 401
+    bare = wire.fetch(supernode.address, "POST", path, [], json.dumps(message).encode())
+    assert bare.status == 401
+    assert bare.header("Content-Type") == "application/problem+json"
+    assert supernode.post(path, message).status == 200
+
+
+def cluster_digest(origin):
+    return add_blob(origin, 1000)[0]
+
+
+def test_a_request_of_another_time_is_401(supernode, make_node):
+    message = make_node().hello_message(full=True)
+    for shift_ms in (-400_000, 400_000):
+        response = supernode.post(PATH_HELLO, message, wall_ms=cluster.now_ms() + shift_ms)
+        assert response.status == 401 and b"clock" in response.body, response.body
+
+
+def test_a_changed_body_is_401(supernode, make_node):
+    headers, body, _ = supernode.request(PATH_HELLO, make_node().hello_message(full=True))
+    changed = body.replace(b"node-1", b"node-2")
+    assert wire.fetch(supernode.address, "POST", PATH_HELLO, headers, changed).status == 401
+    assert wire.fetch(supernode.address, "POST", PATH_EXCHANGE, headers, body).status == 401
+
+
+def test_a_replayed_exchange_moves_nothing(origin, supernode, make_node):
+    digest, data = add_blob(origin, 2 * MIB)
+    session = make_node().join(digest)
+    headers, body, _ = supernode.request(PATH_EXCHANGE, session.message())
+    for _ in range(3):
+        assert wire.fetch(supernode.address, "POST", PATH_EXCHANGE, headers, body).status == 200
+    assert session.pull() == data
+
+
+@pytest.mark.parametrize("path,method,body,status", [
+    (PATH_EXCHANGE, "GET", b"", 405),
+    ("/v1/nothing", "POST", b"{}", 404),
+    (PATH_EXCHANGE, "POST", b"{", 400),
+    (PATH_HELLO, "POST", b"[1]", 400),
+    (PATH_HELLO, "POST", b'{"v":1,"node":"no id"}', 400),
+    (PATH_HELLO, "POST", b"x" * (MIB + 1), 413),
+])
+def test_nonsense_is_refused(supernode, path, method, body, status):
+    headers, body, _ = supernode.request(path, body)
+    assert wire.fetch(supernode.address, method, path, headers, body).status == status
+
+
+def test_a_join_of_another_site_is_refused(origin, supernode, make_node):
+    digest, _ = add_blob(origin, MIB)
+    reply = make_node(site="elsewhere").join(digest).reply
+    assert reply["state"] == "gone" and reply["code"] == "EDENIED"
+    assert origin.count(kind="blob") == 0
+
+
+def test_a_hello_of_another_site_is_told_whose_we_are(supernode, make_node):
+    reply = make_node(site="elsewhere").hello(full=True)
+    assert reply["site"] == "default"
+    assert supernode.nodes()["nodes"] == []
+
+
+def test_an_upstream_that_is_not_ours_is_gone(origin, supernode, make_node):
+    digest, _ = add_blob(origin, MIB)
+    reply = make_node().join(digest, upstream="other.local").reply
+    assert reply["state"] == "gone" and reply["code"] == "ENOTFOUND"
+
+
+def test_an_address_that_is_none_is_gone(origin, supernode, make_node):
+    digest, _ = add_blob(origin, MIB)
+    node = make_node()
+    node.address = "127.0.0.1:0"
+    session = node.session(digest)
+    response = supernode.post(PATH_EXCHANGE, session.message())
+    assert response.status == 400 or response.json()["state"] == "gone"
+
+
+def test_a_port_alone_is_found_at_the_host_it_is_seen_from(origin, supernode, make_node):
+    digest, data = add_blob(origin, 2 * MIB)
+    first, second = make_node(), make_node("node-2")
+    first.address = f":{first.server.port}"
+    first.hello(full=True)
+    assert first.session(digest).pull() == data
+    node, = supernode.nodes()["nodes"]
+    assert node["address"] == f"127.0.0.1:{first.server.port}"
+    assert second.session(digest).pull() == data
+
+
+# ---- credentials ----
+
+SECRET_WORD = "Bearer-of-the-secret-word"
+
+
+@pytest.fixture
+def private(run_supernode):
+    """An origin that wants tokens, and a supernode in front of it."""
+    auth = Auth(users={"alice": "pw"}, may={"alice": {REPO}})
+    with Origin(auth=auth) as origin:
+        yield auth, origin, run_supernode({"test.local": [origin.url]})
+
+
+def test_credentials_are_used_for_the_fetch_and_shown_nowhere(private):
+    auth, origin, supernode = private
+    digest, data = add_blob(origin, 2 * MIB)
+    token = auth.token_for("alice", REPO)
+    with FakeNode(supernode) as node:
+        session = node.session(digest, authorization=f"Bearer {token}")
+        assert session.pull(leave=False) == data
+        short = digest
+        seen = [supernode.ask_admin(path).body.decode()
+                for path in ("/v1/tasks", f"/v1/tasks/{short}", "/v1/nodes", "/v1/config",
+                             "/metrics")]
+    asked = origin.select(kind="blob", method="GET")
+    assert any(request.header("authorization") == f"Bearer {token}" for request in asked)
+    assert token not in supernode.log and not any(token in text for text in seen)
+
+
+def test_refused_credentials_are_gone_and_good_ones_work_after(private):
+    auth, origin, supernode = private
+    digest, data = add_blob(origin, 2 * MIB)
+    with FakeNode(supernode) as bad, FakeNode(supernode, "node-2") as good:
+        session = bad.join(digest, authorization="Bearer of nothing")
+        while session.reply["state"] == "waiting":
+            session.exchange()
+        assert session.reply["state"] == "gone", session.reply
+        assert session.reply["code"] in ("EUNAUTHORIZED", "EDENIED"), session.reply
+        token = auth.token_for("alice", REPO)
+        assert good.session(digest, authorization=f"Bearer {token}").pull() == data
+
+
+def test_credentials_sealed_for_another_blob_are_401(origin, supernode, make_node):
+    digest, _ = add_blob(origin, MIB)
+    session = make_node().session(digest)
+    session.join["authorization"] = supernode.key.seal("test.local library/other " + digest, "x")
+    assert supernode.post(PATH_EXCHANGE, session.message()).status == 401
+
+
+# ---- the origin ----
+
+def test_an_origin_that_cuts_in_the_middle_is_repaired(origin, supernode, make_node):
+    digest, data = add_blob(origin, 4 * MIB)
+    origin.misbehave(faults.cut(after=MIB + 77), kind="blob", times=1)
+    assert make_node().session(digest).pull() == data
+    assert bytes_from_origin(origin, digest) <= len(data) + 2 * MIB
+
+
+def test_a_blob_that_is_not_there_is_gone(origin, supernode, make_node):
+    session = make_node().join("sha256:" + "12" * 32)
+    while session.reply["state"] == "waiting":
+        session.exchange()
+    assert session.reply["state"] == "gone" and session.reply["code"] == "ENOTFOUND"
+
+
+def test_a_restart_keeps_the_seed(origin, supernode, make_node):
+    digest, data = add_blob(origin, 3 * MIB)
+    assert make_node().session(digest).pull() == data
+    is_seeded(supernode, digest)
+    supernode.restart()
+    assert make_node("node-2").session(digest).pull() == data
+    assert bytes_from_origin(origin, digest) == len(data)
+
+
+def test_a_node_waits_in_vain_for_no_restart(origin, supernode, make_node):
+    """SIGTERM while exchanges are held: they are answered, and it ends at once."""
+    digest, _ = add_blob(origin, 2 * MIB)
+    origin.misbehave(faults.Gate(after=0), kind="blob", times=1)
+    session = make_node().join(digest)
+    connection, _ = session.begin()
+    wait_until(lambda: any(task["held"] == 1 for task in supernode.tasks()["tasks"]),
+               "the exchange to be held")
+    supernode.stop()
+    with connection:
+        assert connection.read_response("POST").status == 503
+
+
+# ---- nodes that hold the blob ----
+
+def test_a_node_that_holds_the_blob_spares_the_origin(origin, supernode, make_node):
+    digest, data = add_blob(origin, 3 * MIB)
+    holder, taker = make_node("holder"), make_node("taker")
+    holder.keep(digest, data)
+    holder.hello(full=True, have=[[digest, len(data)]])
+    session = taker.session(digest)
+    assert session.pull() == data
+    assert bytes_from_origin(origin, digest) == 0
+    assert not any(is_seed for _, _, is_seed in session.log)
+
+
+def test_a_holder_that_vanishes_is_replaced_by_the_origin(origin, supernode, make_node):
+    digest, data = add_blob(origin, 2 * MIB)
+    holder, taker = make_node("holder"), make_node("taker")
+    holder.keep(digest, data)
+    holder.hello(full=True, have=[[digest, len(data)]])
+    holder.server.close()
+    assert taker.session(digest).pull() == data
+
+
+def test_a_take_over_fetches_only_what_is_missing(origin, supernode, make_node):
+    digest, data = add_blob(origin, 5 * MIB)  # 10 pieces
+    first, second = make_node("node-1"), make_node("node-2")
+    first.keep(digest, data, pieces=[0, 1, 2, 3, 4, 5])
+    second.keep(digest, data, pieces=[4, 5, 6, 7])
+    sums = {i: cluster.sum_of(data[i * PIECE:(i + 1) * PIECE]) for i in range(8)}
+    sessions = [node.session(digest, size=len(data), takeover=True, sums=sums)
+                for node in (first, second)]
+    # Both are in before a registry is asked for anything.
+    gate = faults.Gate(after=0)
+    origin.misbehave(gate, kind="blob", times=1)
+    for session in sessions:
+        session.exchange()
+    gate.open()
+    assert pull_together(sessions) == [data] * 2
+    assert bytes_from_origin(origin, digest) <= 4 * PIECE + 65536
+
+
+# ---- lies ----
+
+def test_a_proved_liar_is_quarantined(origin, supernode, make_node):
+    digest, data = add_blob(origin, 3 * MIB)
+    liar, honest = make_node("liar"), make_node("honest")
+    for node in (liar, honest):
+        node.hello(full=True)
+    assert liar.session(digest).pull(leave=False) == data
+    liar.lies = True
+    assert honest.session(digest).pull() == data
+    wait_until(lambda: "node_lies" in supernode.log or not liar.served, "the proof")
+    if liar.served:
+        strikes = {node["name"]: node["strikes"] for node in supernode.nodes()["nodes"]}
+        assert strikes["liar"] >= 1 and strikes["honest"] == 0
+
+
+def test_an_accusation_that_is_not_true_hurts_nobody(origin, supernode, make_node):
+    digest, data = add_blob(origin, 3 * MIB)
+    victim, accuser, third = make_node("victim"), make_node("accuser"), make_node("third")
+    for node in (victim, accuser, third):
+        node.hello(full=True)
+    assert victim.session(digest).pull(leave=False) == data
+    session = accuser.session(digest)
+    rows = session.wait_assignment()
+    accused = []
+    for _ in range(20):
+        accused = [row for row in rows if row[1] == victim.id]
+        if accused:
+            break
+        reports = [session.fetch_and_say(row) for row in rows]
+        rows = session.wait_assignment(
+            finished=[row for report in reports for row in report.get("finished", [])])
+    if accused:
+        session.exchange(failed=[[row[0], row[1], "bad-sum"] for row in accused])
+        wait_until(lambda: "accusation_unfounded" in supernode.log, "the supernode to look")
+    assert "node_lies" not in supernode.log
+    assert third.session(digest).pull() == data
+    assert all(node["strikes"] == 0 for node in supernode.nodes()["nodes"])
+
+
+# ---- nodes ----
+
+def test_a_node_says_hello_and_bye(supernode, make_node):
+    node = make_node(rack="r7")
+    reply = node.hello()
+    assert reply["supernode"] == "super-a" and reply["site"] == "default"
+    assert 1000 <= reply["interval_ms"] <= 60000
+    assert reply["wants_full"] is True
+    assert not node.hello(full=True, have=[["sha256:" + "ab" * 32, 5]]).get("wants_full")
+    row, = supernode.nodes()["nodes"]
+    assert row["name"] == "node-1" and row["rack"] == "r7"
+    node.hello(bye=True)
+    assert "why=bye" in wait_until(lambda: supernode.log if "node_gone" in supernode.log else "",
+                                   "the node to be gone")
+
+
+def test_a_node_that_is_silent_is_gone(supernode, make_node):
+    make_node().hello(full=True)
+    wait_until(lambda: "node_gone node=node-1" in supernode.log or
+               'node_gone node="node-1"' in supernode.log, "the node to be gone", limit_s=30)
+
+
+def ban(supernode, name, method="POST"):
+    response = supernode.ask_admin(f"/v1/nodes/{name}/ban", method, body=b"")
+    assert response.status in (200, 204), (response.status, response.body)
+
+
+def test_a_banned_node_is_given_nothing_also_after_a_restart(origin, supernode, make_node):
+    digest, data = add_blob(origin, MIB)
+    node, other = make_node("bad"), make_node("good")
+    node.hello(full=True)
+    ban(supernode, "bad")
+    assert node.hello().get("banned") is True
+    assert node.join(digest).reply["code"] == "EDENIED"
+    assert other.session(digest).pull() == data
+    supernode.restart()
+    assert wait_until(lambda: node.hello(full=True).get("banned"), "the ban to be read") is True
+    ban(supernode, "bad", "DELETE")
+    assert not node.hello().get("banned")
+    assert node.session(digest).pull() == data
+
+
+def test_a_banned_peer_is_nobodys_source(origin, supernode, make_node):
+    digest, data = add_blob(origin, 2 * MIB)
+    bad, good = make_node("bad"), make_node("good")
+    assert bad.session(digest).pull(leave=False) == data
+    ban(supernode, "bad")
+    session = good.session(digest)
+    assert session.pull() == data
+    assert bad.id not in {source for _, source, _ in session.log}
+
+
+# ---- limits ----
+
+def test_the_limit_of_a_task_is_shared_by_its_nodes(origin, run_supernode):
+    supernode = run_supernode({"test.local": [origin.url]}, ["--task-limit", "8MiB"])
+    digest, _ = add_blob(origin, 4 * MIB)
+    gate = faults.Gate(after=0)
+    origin.misbehave(gate, kind="blob", times=1)
+    with FakeNode(supernode, "a") as a, FakeNode(supernode, "b") as b:
+        first = a.join(digest)
+        assert first.reply["down_limit"] == 8 * MIB
+        held = first.begin()
+        second = b.join(digest)
+        assert second.reply["down_limit"] == 4 * MIB
+        assert first.end(held)["down_limit"] == 4 * MIB
+    gate.open()
+
+
+def test_drain_takes_no_new_tasks(origin, supernode, make_node):
+    old, old_data = add_blob(origin, MIB, seed=1)
+    new, _ = add_blob(origin, MIB, seed=2)
+    node = make_node()
+    session = node.join(old)
+    assert supernode.ask_admin("/v1/drain", "POST").status in (200, 204)
+    assert node.hello(full=True)["draining"] is True
+    assert supernode.post(PATH_EXCHANGE, node.session(new).message()).status == 503
+    assert session.pull() == old_data
+
+
+def test_a_task_is_forgotten_when_nobody_is_in_it(origin, supernode, make_node):
+    digest, data = add_blob(origin, MIB)
+    session = make_node().session(digest)
+    assert session.pull() == data
+    wait_until(lambda: supernode.tasks()["tasks"] == [], "the task to be forgotten", limit_s=45)
+    assert make_node("node-2").session(digest).pull() == data
+    assert bytes_from_origin(origin, digest) == len(data)
