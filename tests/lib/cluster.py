@@ -53,7 +53,7 @@ def pieces_of(text, n_pieces):
 
 def choose_piece_size(size):
     """cache_pieces_choose_size()."""
-    piece = 512 * 1024
+    piece = 256 * 1024
     while piece < 16 * 1024 * 1024 and size > piece * 256:
         piece *= 2
     return piece

@@ -14,7 +14,7 @@ from lib.origin import Origin
 from lib.proxy import wait_until
 
 MIB = 1024 * 1024
-PIECE = 512 * 1024
+PIECE = 256 * 1024
 REPO = "library/web"
 
 
@@ -167,7 +167,7 @@ def test_a_node_that_joins_again_is_one_peer(origin, supernode, make_node):
     first.seq = 0
     assert first.exchange()["state"] == "unknown"
     task, = supernode.tasks()["tasks"]
-    assert task["peers"] == 1
+    assert task["nodes"] == 1
 
 
 def test_a_client_that_leaves_an_exchange_may_come_back(origin, supernode, make_node):
@@ -192,7 +192,7 @@ def test_a_node_that_vanishes_is_no_peer_any_more(origin, supernode, make_node):
     session = make_node().join(digest)
     connection, _ = session.begin()
     connection.close()
-    wait_until(lambda: all(task["peers"] == 0 for task in supernode.tasks()["tasks"]),
+    wait_until(lambda: all(task["nodes"] == 0 for task in supernode.tasks()["tasks"]),
                "the peer to be given up")
     gate.open()
     assert make_node("node-2").session(digest).pull() == data
@@ -234,9 +234,14 @@ def test_a_changed_body_is_401(supernode, make_node):
 def test_a_replayed_exchange_moves_nothing(origin, supernode, make_node):
     digest, data = add_blob(origin, 2 * MIB)
     session = make_node().join(digest)
+    rows = session.reply.get("assignments", [])
     headers, body, _ = supernode.request(PATH_EXCHANGE, session.message())
-    for _ in range(3):
-        assert wire.fetch(supernode.address, "POST", PATH_EXCHANGE, headers, body).status == 200
+    answers = [wire.fetch(supernode.address, "POST", PATH_EXCHANGE, headers, body)
+               for _ in range(3)]
+    assert [answer.status for answer in answers] == [200] * 3
+    assert all(not answer.json().get("assignments") for answer in answers[1:])
+    session.take(answers[0].json())
+    session.reply["assignments"] = rows + session.reply.get("assignments", [])
     assert session.pull() == data
 
 
@@ -246,8 +251,8 @@ def test_a_replayed_exchange_moves_nothing(origin, supernode, make_node):
     (PATH_EXCHANGE, "POST", b"{", 400),
     (PATH_HELLO, "POST", b"[1]", 400),
     (PATH_HELLO, "POST", b'{"v":1,"node":"no id"}', 400),
-    (PATH_HELLO, "POST", b"x" * (MIB + 1), 413),
-])
+    (PATH_HELLO, "POST", b"x" * (2 * MIB + 1), 413),
+], ids=["method", "path", "no-json", "no-object", "no-id", "too-large"])
 def test_nonsense_is_refused(supernode, path, method, body, status):
     headers, body, _ = supernode.request(path, body)
     assert wire.fetch(supernode.address, method, path, headers, body).status == status
@@ -287,6 +292,7 @@ def test_a_port_alone_is_found_at_the_host_it_is_seen_from(origin, supernode, ma
     first.address = f":{first.server.port}"
     first.hello(full=True)
     assert first.session(digest).pull() == data
+    assert first.address.startswith(":")
     node, = supernode.nodes()["nodes"]
     assert node["address"] == f"127.0.0.1:{first.server.port}"
     assert second.session(digest).pull() == data
@@ -312,9 +318,8 @@ def test_credentials_are_used_for_the_fetch_and_shown_nowhere(private):
     with FakeNode(supernode) as node:
         session = node.session(digest, authorization=f"Bearer {token}")
         assert session.pull(leave=False) == data
-        short = digest
         seen = [supernode.ask_admin(path).body.decode()
-                for path in ("/v1/tasks", f"/v1/tasks/{short}", "/v1/nodes", "/v1/config",
+                for path in ("/v1/tasks", f"/v1/tasks/{digest}", "/v1/nodes", "/v1/config",
                              "/metrics")]
     asked = origin.select(kind="blob", method="GET")
     assert any(request.header("authorization") == f"Bearer {token}" for request in asked)
@@ -402,7 +407,7 @@ def test_a_holder_that_vanishes_is_replaced_by_the_origin(origin, supernode, mak
 
 
 def test_a_take_over_fetches_only_what_is_missing(origin, supernode, make_node):
-    digest, data = add_blob(origin, 5 * MIB)  # 10 pieces
+    digest, data = add_blob(origin, 10 * PIECE)
     first, second = make_node("node-1"), make_node("node-2")
     first.keep(digest, data, pieces=[0, 1, 2, 3, 4, 5])
     second.keep(digest, data, pieces=[4, 5, 6, 7])
@@ -429,10 +434,13 @@ def test_a_proved_liar_is_quarantined(origin, supernode, make_node):
     assert liar.session(digest).pull(leave=False) == data
     liar.lies = True
     assert honest.session(digest).pull() == data
-    wait_until(lambda: "node_lies" in supernode.log or not liar.served, "the proof")
-    if liar.served:
-        strikes = {node["name"]: node["strikes"] for node in supernode.nodes()["nodes"]}
-        assert strikes["liar"] >= 1 and strikes["honest"] == 0
+    wait_until(lambda: "node_lies" in supernode.log, "the proof")
+    strikes = {node["name"]: node["strikes"] for node in supernode.nodes()["nodes"]}
+    assert strikes["liar"] >= 1 and strikes["honest"] == 0
+    # From now on nobody is sent to it, whatever the blob.
+    n_served = len(liar.served)
+    assert make_node("third").session(digest).pull() == data
+    assert len(liar.served) == n_served
 
 
 def test_an_accusation_that_is_not_true_hurts_nobody(origin, supernode, make_node):
@@ -451,9 +459,9 @@ def test_an_accusation_that_is_not_true_hurts_nobody(origin, supernode, make_nod
         reports = [session.fetch_and_say(row) for row in rows]
         rows = session.wait_assignment(
             finished=[row for report in reports for row in report.get("finished", [])])
-    if accused:
-        session.exchange(failed=[[row[0], row[1], "bad-sum"] for row in accused])
-        wait_until(lambda: "accusation_unfounded" in supernode.log, "the supernode to look")
+    assert accused, "nobody was sent to the victim"
+    session.exchange(failed=[[row[0], row[1], "bad-sum"] for row in accused])
+    wait_until(lambda: "accusation_unfounded" in supernode.log, "the supernode to look")
     assert "node_lies" not in supernode.log
     assert third.session(digest).pull() == data
     assert all(node["strikes"] == 0 for node in supernode.nodes()["nodes"])
