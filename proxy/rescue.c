@@ -24,7 +24,11 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "proxy/relay.h"
+
+static DT_DEFINE_COUNTER(metric_rescues, "darter_rescues_total", NULL,
+                         "Bodies that went on from upstream when the cache's disk failed.");
 
 #define RESCUE_MAGIC 0x72657363u
 #define READ_BYTES   (256 * 1024u)
@@ -153,6 +157,7 @@ struct proxy_rescue *proxy_rescue_new(struct proxy_request *request, struct cach
     if (end == size && cache_reader_landed(reader, 0) < at)
         return NULL;
     rescue = dt_new(struct proxy_rescue);
+    dt_metric_add(&metric_rescues, 1);
     rescue->magic = RESCUE_MAGIC;
     rescue->request = request;
     rescue->size = size;

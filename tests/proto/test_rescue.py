@@ -123,12 +123,13 @@ def test_a_body_goes_on_when_the_disk_fails(run_darter, origin, small_disk, disk
         assert connection.read_exactly(MIB) == data[:MIB]
     disk.strike(darter)
     gate.open()
-    wait_until(lambda: "cache_write_failed" in darter.log, "the disk to fail")
+    wait_until(lambda: "task_failed" in darter.log, "the disk to fail")
     leaver.close()
     for connection, _ in clients:
         assert connection.read_exactly(SIZE - MIB) == data[MIB:]
         connection.close()
-    assert darter.log.count(" body_goes_on_past_the_disk ") >= len(clients)
+    wait_until(lambda: darter.log.count(" body_goes_on_past_the_disk ") >= len(clients), "rescues")
+    assert darter.metric("darter_rescues_total") >= len(clients)
     assert " body_cut " not in darter.log
     disk.mend(darter)
     wait_until(lambda: darter.blob(REPO, digest).header("X-Darter-Source") == "disk",
@@ -172,7 +173,8 @@ def test_wrong_bytes_that_went_out_before_are_never_completed(run_darter, origin
     disk.strike(darter)
     gate.open()
     assert_cut(connection, SIZE - MIB)
-    assert " body_goes_on_past_the_disk " in darter.log and "stream_through_failed" in darter.log
+    wait_until(lambda: " body_goes_on_past_the_disk " in darter.log, "the rescue")
+    wait_until(lambda: "stream_through_failed" in darter.log, "the verdict")
     disk.mend(darter)
     wait_until(lambda: darter.blob(REPO, digest).body == data, "the right blob")
 
@@ -211,10 +213,18 @@ def test_clients_that_leave_while_they_are_rescued_harm_nobody(run_darter, origi
         assert connection.read_exactly(MIB) == data[:MIB]
     disk.strike(darter)
     gate.open()
-    wait_until(lambda: "body_goes_on_past_the_disk" in darter.log, "a rescue")
-    leave = threading.Thread(target=lambda: [each.close() for each in clients[1:]])
-    leave.start()
+
+    def leave(number):
+        """A little before, in, and a little after what the disk took."""
+        count = GATE + number * 200_000
+        assert clients[number].read_exactly(count - MIB) == data[MIB:count]
+        clients[number].close()
+
+    threads = [threading.Thread(target=leave, args=(i,)) for i in range(1, len(clients))]
+    for thread in threads:
+        thread.start()
     assert clients[0].read_exactly(SIZE - MIB) == data[MIB:]
-    leave.join()
+    for thread in threads:
+        thread.join()
     clients[0].close()
     disk.mend(darter)
