@@ -40,6 +40,7 @@ struct cli {
     /* flags; borrowed from argv */
     const char *admin, *token_file;
     const char *state, *upstream, *repository, *rate;
+    const char *reason, *up, *down, *task, *node_up, *node_down;
     bool is_json, is_once, is_pinned_only, is_stop, is_status, is_help, is_version, is_man;
     /* words after the command */
     char **words;
@@ -134,6 +135,12 @@ int cli_cache_stats(struct cli *);
 int cli_upstreams(struct cli *);
 int cli_tasks(struct cli *);
 int cli_supernodes(struct cli *);
+int cli_nodes(struct cli *);
+int cli_ban(struct cli *);
+int cli_unban(struct cli *);
+int cli_drain(struct cli *);
+int cli_undrain(struct cli *);
+int cli_limits(struct cli *);
 
 /* Prints a document for machines on stdout. */
 void cli_print_json(const json_t *);

@@ -85,7 +85,7 @@ static int refused(const struct cli *cli, int status, const json_t *problem, str
     const char *detail = cli_string(problem, "detail");
     if (detail == NULL)
         return dt_err_set(err, code_of_status(status),
-                          "%s answered %d: is this darter-proxy's admin address?", cli->base_url,
+                          "%s answered %d: is this a daemon's admin address?", cli->base_url,
                           status);
     if (status == 401)
         return dt_err_set(err, DT_EUNAUTHORIZED,

@@ -29,7 +29,16 @@ const struct cli_command cli_commands[] = {
      "Show the supernodes of this site as this node sees them, and what it serves to other nodes.",
      cli_supernodes},
     {"tasks", "", 0, 0,
-     "Show downloads that run now: on a terminal live until Ctrl-C, into a pipe once.", cli_tasks},
+     "Show downloads that run now, of a supernode those of its site: on a terminal live until Ctrl-C, into a pipe once.", cli_tasks},
+    {"nodes", "", 0, 0, "Show the nodes of a supernode's site.", cli_nodes},
+    {"ban", "NODE...", 1, MANY, "Let a supernode give these nodes nothing, and send nobody to them.",
+     cli_ban},
+    {"unban", "NODE...", 1, MANY, "Take them in again.", cli_unban},
+    {"drain", "", 0, 0, "Let a supernode take no new tasks: nodes ask the next one.", cli_drain},
+    {"undrain", "", 0, 0, "Let it take new tasks again.", cli_undrain},
+    {"limits", "", 0, 0,
+     "Show a supernode's limits; with options, change them until its next start or reload.",
+     cli_limits},
     {.name = NULL},
 };
 /* clang-format on */
@@ -67,6 +76,15 @@ const struct cli_flag cli_flags[] = {
      "Read so many bytes per second instead of what the daemon's scrub-rate says.", check_size},
     {"stop", NULL, AT(is_stop), "cache scrub", "Stop a running scrub.", NULL},
     {"status", NULL, AT(is_status), "cache scrub", "Only say how the last scrub went.", NULL},
+    {"reason", "TEXT", AT(reason), "ban", "Why; shown beside the ban.", NULL},
+    {"up", "SIZE", AT(up), "limits", "Bytes per second of the supernode's own uploads; 0B = no limit.",
+     check_size},
+    {"down", "SIZE", AT(down), "limits", "Bytes per second it takes from registries.", check_size},
+    {"task", "SIZE", AT(task), "limits",
+     "Bytes per second of one blob, over all nodes together.", check_size},
+    {"node-up", "SIZE", AT(node_up), "limits", "Bytes per second each node may serve.", check_size},
+    {"node-down", "SIZE", AT(node_down), "limits", "Bytes per second each node may fetch.",
+     check_size},
     {"once", NULL, AT(is_once), "tasks", "Print once, also on a terminal.", NULL},
     {"help", NULL, AT(is_help), NULL, "Print this help.", NULL},
     {"version", NULL, AT(is_version), NULL, "Print the version.", NULL},
@@ -217,8 +235,8 @@ int cli_parse(struct cli *out, const struct cli_command **command, int argc, cha
 
 void cli_print_help(struct dt_text *out)
 {
-    dt_text_add(out, "Usage: darter COMMAND [OPTION]... [DIGEST]...\n\n"
-                     "Looks into darter-proxy and manages its cache.\n"
+    dt_text_add(out, "Usage: darter COMMAND [OPTION]... [WORD]...\n\n"
+                     "Looks into darter-proxy and darter-supernode and manages their caches.\n"
                      "A digest may be shortened to its first hex digits while these are unique.\n\n"
                      "Commands:\n");
     for (const struct cli_command *row = cli_commands; row->name != NULL; row++)
@@ -286,10 +304,10 @@ void cli_print_man(struct dt_text *out)
 {
     dt_text_addf(out,
                  ".Dd %s\n.Dt DARTER 1\n.Os\n.Sh NAME\n.Nm darter\n"
-                 ".Nd look into darter-proxy and manage its cache\n"
+                 ".Nd look into darter-proxy and darter-supernode\n"
                  ".Sh SYNOPSIS\n.Nm\n.Ar command\n.Op Fl -option Ns = Ns Ar value\n.Ar ...\n"
                  ".Sh DESCRIPTION\n.Nm\nasks the admin API of the\n.Xr darter-proxy 8\n"
-                 "on this node.\n"
+                 "on this node, or with\n.Fl -admin\nthat of a\n.Xr darter-supernode 8 .\n"
                  "A digest may be shortened to its first four or more hex digits while these are\n"
                  "unique in the cache.\n",
                  DARTER_RELEASE_DATE);
@@ -313,7 +331,12 @@ void cli_print_man(struct dt_text *out)
                      ".Bd -literal -offset indent\n"
                      "darter cache ls --pinned --json | jq -r '.[].digest'\n"
                      ".Ed\n"
-                     ".Sh SEE ALSO\n.Xr darter-proxy.yaml 5 ,\n.Xr darter-proxy 8\n");
+                     ".Pp\nThe nodes of a site:\n"
+                     ".Bd -literal -offset indent\n"
+                     "darter --admin 127.0.0.1:65011 nodes\n"
+                     ".Ed\n"
+                     ".Sh SEE ALSO\n.Xr darter-proxy.yaml 5 ,\n.Xr darter-proxy 8 ,\n"
+                     ".Xr darter-supernode 8\n");
 }
 
 /* ---- printing ---- */

@@ -192,6 +192,24 @@ static void add_task(struct dt_text *out, const json_t *task)
     add_director(out, json_object_get(task, "director"));
 }
 
+/* Of a supernode: how far its seed is, and who is in it. */
+static void add_site_task(struct dt_text *out, const json_t *task)
+{
+    char digest[16], size[24], rate[24], seed[24], peer[24];
+    const char *name = cli_string(task, "digest"), *state = cli_string(task, "state");
+    uint64_t total = cli_number(task, "size");
+    dt_text_addf(out, "%-12s %-9s ", cli_short_digest(digest, name != NULL ? name : "?"),
+                 state != NULL ? state : "?");
+    cli_bar(out, BAR_WIDTH, cli_number(task, "seeded"), cli_number(task, "pieces"));
+    dt_text_addf(out, " %s  %" PRIu64 " nodes, %" PRIu64 " complete, %" PRIu64 " transfers",
+                 total > 0 ? dt_size_format(size, total) : "?", cli_number(task, "nodes"),
+                 cli_number(task, "complete"), cli_number(task, "flights"));
+    dt_text_addf(out, "  %s/s  seed %s, peer %s",
+                 dt_size_format(rate, cli_number(task, "rate_bytes_s")),
+                 dt_size_format(seed, cli_number(task, "seed_bytes")),
+                 dt_size_format(peer, cli_number(task, "peer_bytes")));
+}
+
 void cli_tasks_frame(struct dt_text *out, const json_t *document, unsigned width)
 {
     json_t *tasks = json_object_get(document, "tasks"), *task;
@@ -202,7 +220,10 @@ void cli_tasks_frame(struct dt_text *out, const json_t *document, unsigned width
     json_array_foreach(tasks, i, task)
     {
         struct dt_text line = {0};
-        add_task(&line, task);
+        if (json_object_get(task, "nodes") != NULL)
+            add_site_task(&line, task);
+        else
+            add_task(&line, task);
         char *safe = cli_safe_text(dt_text_str(&line));
         /* A line that wraps would break drawing over it. */
         dt_text_addf(out, "%.*s\n", (int)width, safe);

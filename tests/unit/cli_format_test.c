@@ -150,6 +150,23 @@ static void members__that_are_missing_read_as_nothing(void **state)
     json_decref(json);
 }
 
+static void tasks__of_a_site_show_its_nodes(void **state)
+{
+    (void)state;
+    json_t *document = json_pack(
+        "{s:[{s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I}]}", "tasks", "digest",
+        "sha256:0123456789abcdef", "state", "open", "size", (json_int_t)(8 << 20), "pieces", 4,
+        "seeded", 2, "nodes", 7, "complete", 3, "flights", 5, "rate_bytes_s", (json_int_t)1048576,
+        "seed_bytes", (json_int_t)2097152, "peer_bytes", (json_int_t)0);
+    struct dt_text text = {0};
+    cli_tasks_frame(&text, document, 200);
+    assert_non_null(strstr(dt_text_str(&text), "0123456789ab open      ["));
+    assert_non_null(strstr(dt_text_str(&text),
+                           "8 MiB  7 nodes, 3 complete, 5 transfers  1 MiB/s  seed 2 MiB, peer"));
+    dt_text_fini(&text);
+    json_decref(document);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +179,7 @@ int main(void)
         cmocka_unit_test(tasks__are_shown_a_line_each),
         cmocka_unit_test(tasks__never_wrap),
         cmocka_unit_test(members__that_are_missing_read_as_nothing),
+        cmocka_unit_test(tasks__of_a_site_show_its_nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
