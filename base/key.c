@@ -233,7 +233,12 @@ static int set_load(struct key_set **out, const char *file, struct dt_err *err)
         rc = dt_err_set(err, DT_EINVAL, "cluster key file %s: not a regular file", file);
         goto out;
     }
-    if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+    /* A credential of systemd is root's, and an ACL lets the service read it: that ACL's mask is
+     * what stands in the group's bits (systemd.exec(5), LoadCredential=). */
+    mode_t others = S_IRWXG | S_IRWXO;
+    if (st.st_uid == 0 && st.st_gid == 0 && geteuid() != 0)
+        others &= ~(mode_t)S_IRGRP;
+    if ((st.st_mode & others) != 0) {
         rc = dt_err_set(err, DT_EINVAL,
                         "cluster key file %s: others may read it (mode %04o): chmod 0600", file,
                         (unsigned)(st.st_mode & 07777));
