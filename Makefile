@@ -55,7 +55,7 @@ LIB_cli := $(B)/libcli.a
 LIB_sim := $(B)/libsim.a
 LIB_all := $(B)/libdarter.a
 
-PROGRAMS := $(if $(wildcard proxy/main.c),$(BIN)/darter-proxy) $(if $(wildcard proxy/cli/main.c),$(BIN)/darter)
+PROGRAMS := $(BIN)/darter-proxy $(BIN)/darter-supernode $(BIN)/darter
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_REPLAYS := $(patsubst %,$(B)/tests/fuzz/%_replay,$(FUZZ_NAMES))
@@ -77,7 +77,8 @@ $(B)/%.o: %.c
 
 $(BIN)/darter-proxy: $(B)/proxy/main.o $(LIB_proxy) $(LIB_all)
 $(BIN)/darter: $(B)/proxy/cli/main.o $(LIB_cli) $(LIB_all)
-$(BIN)/darter-proxy $(BIN)/darter:
+$(BIN)/darter-supernode: $(B)/supernode/main.o $(LIB_supernode) $(LIB_all)
+$(PROGRAMS):
 	@echo "  LINK  $@"
 	$(Q)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 

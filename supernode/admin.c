@@ -37,6 +37,8 @@ static const struct dt_admin_route routes[] = {
     {DT_DELETE, "/v1/nodes/{name}/limits", DT_ADMIN_ON_LOOP, false,
      supernode_admin_delete_node_limits,
      "Back to the limits of all nodes."},
+    {DT_GET, "/v1/peers", DT_ADMIN_ON_LOOP, false, supernode_admin_get_peers,
+     "The other supernodes of the site, and whether they answer."},
     {DT_GET, "/v1/limits", DT_ADMIN_ON_LOOP, false, supernode_admin_get_limits,
      "Limits in force, bytes per second."},
     {DT_PUT, "/v1/limits", DT_ADMIN_ON_LOOP, false, supernode_admin_put_limits,

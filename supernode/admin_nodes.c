@@ -10,6 +10,7 @@
 #include "base/http.h"
 #include "base/log.h"
 #include "supernode/node.h"
+#include "supernode/pair.h"
 
 static json_t *json_or_null(const char *text)
 {
@@ -57,6 +58,22 @@ static void on_views(void *arg, const struct supernode_node_view *views, size_t 
 void supernode_admin_get_nodes(struct dt_admin_call *call)
 {
     supernode_nodes_view(supernode_of(call), on_views, call);
+}
+
+/* ---- the other supernodes ---- */
+
+void supernode_admin_get_peers(struct dt_admin_call *call)
+{
+    struct supernode_pair_view views[SUPERNODE_PAIR_MAX];
+    size_t n = supernode_pair_look(views, supernode_of(call)->pair);
+    json_t *peers = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_t *peer = json_pack("{s:s, s:b}", "url", views[i].url, "up", views[i].is_up);
+        dt_admin_json_time(peer, "since", views[i].since_ms);
+        (void)json_array_append_new(peers, peer);
+    }
+    dt_admin_answer_json(call, 200, json_pack("{s:o}", "peers", peers));
+    dt_admin_call_finish(call);
 }
 
 /* ---- ban ---- */

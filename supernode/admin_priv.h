@@ -26,6 +26,7 @@ void supernode_admin_post_ban(struct dt_admin_call *);
 void supernode_admin_delete_ban(struct dt_admin_call *);
 void supernode_admin_put_node_limits(struct dt_admin_call *);
 void supernode_admin_delete_node_limits(struct dt_admin_call *);
+void supernode_admin_get_peers(struct dt_admin_call *);
 void supernode_admin_get_limits(struct dt_admin_call *);
 void supernode_admin_put_limits(struct dt_admin_call *);
 void supernode_admin_post_drain(struct dt_admin_call *);

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "supernode/admin.h"
 #include "supernode/options.h"
+#include "supernode/pair.h"
 #include "supernode/request.h"
 #include "supernode/supernode.h"
 #include "transfer/life.h"
@@ -81,11 +82,15 @@ static int make_parts(struct daemon *daemon, struct dt_err *err)
     if (rc == 0)
         rc = supernode_core_new(supernode, err);
     if (rc == 0)
+        supernode->pair = supernode_pair_new(supernode);
+    if (rc == 0)
         rc = dt_loops_start(supernode->transfer.loops, err);
     daemon->is_running = rc == 0;
-    if (rc == 0)
-        supernode_core_start(supernode);
-    return rc;
+    if (rc < 0)
+        return rc;
+    supernode_core_start(supernode);
+    supernode_pair_start(supernode->pair);
+    return 0;
 }
 
 static int open_listeners(struct daemon *daemon, struct dt_err *err)
@@ -132,8 +137,10 @@ static void stop(struct daemon *daemon)
 {
     struct supernode *supernode = &daemon->supernode;
     atomic_store(&supernode->is_draining, true);
-    if (daemon->is_running)
+    if (daemon->is_running) {
+        supernode_pair_stop(supernode->pair);
         supernode_core_stop(supernode);
+    }
     if (daemon->httpd != NULL)
         dt_httpd_drain(daemon->httpd, daemon->options.drain_ms);
     if (daemon->is_running)
@@ -146,6 +153,7 @@ static void stop(struct daemon *daemon)
         dt_loops_stop(supernode->transfer.loops);
     transfer_admin_free(&daemon->admin);
     dt_httpd_free(&daemon->httpd);
+    supernode_pair_free(&supernode->pair);
     supernode_core_free(supernode);
     transfer_tasks_free(&supernode->transfer);
     transfer_close(&supernode->transfer);

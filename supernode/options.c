@@ -39,6 +39,15 @@ static const struct dt_option options_table[] = {
      "What nodes choose their supernode by: another one for each, and the same after a restart. "
      "Without it, host name and port.",
      false, false},
+    {"peer-supernode", DT_OPT_LIST, AT(peer_supernodes), NULL, "URL",
+     "Another supernode of this site: http://HOST:65010. May be repeated. It is asked every second "
+     "whether it is there, and the log, /v1/peers and a metric say when it is not: then nothing "
+     "stands behind this one.",
+     false, false},
+    {"supernode-ca", DT_OPT_STRING, AT(supernode_ca), NULL, "FILE",
+     "Certificates (PEM) that peer-supernodes at https:// are checked with, instead of the "
+     "system's.",
+     false, false},
     TRANSFER_ROWS_CONNECTIONS(struct supernode_options, "20000"),
 
     {"upstream", DT_OPT_LIST, AT(upstream_flags), NULL, "NAME=URL[,URL...]",
@@ -222,6 +231,11 @@ static int options_finish(struct supernode_options *options, struct dt_err *err)
         options->name = default_name(&listen);
     if (rc == 0)
         rc = transfer_check_name("name", options->name, err);
+    if (rc == 0)
+        rc = transfer_check_places("peer-supernode", &options->peer_supernodes, err);
+    if (rc == 0)
+        rc = transfer_check_range("peer-supernode (how many)", options->peer_supernodes.n, 0,
+                                  SUPERNODE_PAIR_MAX, err);
     return rc;
 }
 

@@ -9,6 +9,8 @@
 #include "registry-client/upstreams.h"
 #include "transfer/transfer.h"
 
+#define SUPERNODE_PAIR_MAX 8
+
 struct supernode_options {
     char *config_file;
     char *listen;           /* 0.0.0.0:65010 */
@@ -18,10 +20,12 @@ struct supernode_options {
     char *admin_listen;     /* 127.0.0.1:65011 or unix:PATH */
     char *admin_token_file;
     char *cache_dir;
-    uint64_t cache_max_bytes;         /* 100GiB */
-    uint64_t cache_min_free_bytes;    /* 1GiB */
-    struct dt_strings upstream_flags; /* NAME=URL[,URL...] */
-    unsigned max_uploads;             /* pieces served at once */
+    uint64_t cache_max_bytes;          /* 100GiB */
+    uint64_t cache_min_free_bytes;     /* 1GiB */
+    struct dt_strings upstream_flags;  /* NAME=URL[,URL...] */
+    struct dt_strings peer_supernodes; /* the others of the site: "http://host:65010" */
+    char *supernode_ca;                /* PEM; NULL = the system's */
+    unsigned max_uploads;              /* pieces served at once */
     /* bytes per second; 0 = no limit */
     uint64_t limit_down_bytes;                           /* what comes from registries */
     uint64_t limit_up_bytes;                             /* our own uploads together */

@@ -31,6 +31,7 @@ struct supernode_tasks;   /* supernode/task.c: one table per loop */
 struct supernode_nodes;   /* supernode/node.c: one table on loop 0 */
 struct supernode_proofs;  /* supernode/proof.c */
 struct piece_server;      /* transfer/piece_server.h */
+struct supernode_pair;    /* supernode/pair.c */
 
 /* What an operator may change while it runs (PUT /v1/limits). Bytes per second; 0 = no limit. */
 struct supernode_limits {
@@ -50,7 +51,8 @@ struct supernode {
     unsigned max_uploads;       /* pieces served at once */
     uint32_t hello_interval_ms; /* 0 = SUPERNODE_HELLO_INTERVAL_MS */
     struct supernode_limits limits;
-    uint64_t started_ms; /* wall clock */
+    uint64_t started_ms;         /* wall clock */
+    struct supernode_pair *pair; /* owned by main; for the admin endpoint */
     /* by supernode_core_new() */
     wire_id id;                        /* of the seed, in assignments */
     struct transfer_director director; /* of the fills; transfer.director points here */

@@ -95,11 +95,9 @@ class Darter:
         if self.owns_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def arguments(self):
-        argv = [os.path.join(binary_folder(), "darter-proxy"),
-                "--listen", self.listen, "--peer-listen", "127.0.0.1:0",
-                "--admin-listen", "127.0.0.1:0", "--cache-dir", self.cache,
-                "--cache-max", self.cache_max, "--log-level", "debug"]
+    def shared_arguments(self):
+        """What every daemon of ours is told: its file and its upstreams."""
+        argv = []
         config = os.path.join(self.folder, "darter.yaml")
         if self.config is not False:
             with open(config, "w", encoding="utf-8") as file:
@@ -107,6 +105,14 @@ class Darter:
             argv += ["--config", config]
         for name, urls in self.upstreams.items():
             argv += ["--upstream", f"{name}={','.join(urls)}"]
+        return argv
+
+    def arguments(self):
+        argv = [os.path.join(binary_folder(), "darter-proxy"),
+                "--listen", self.listen, "--peer-listen", "127.0.0.1:0",
+                "--admin-listen", "127.0.0.1:0", "--cache-dir", self.cache,
+                "--cache-max", self.cache_max, "--log-level", "debug"]
+        argv += self.shared_arguments()
         if self.upstreams:
             argv += ["--default-upstream", next(iter(self.upstreams))]
         return argv + self.options

@@ -139,6 +139,9 @@ static void options__what_makes_no_sense_is_refused(void **state)
         {KEY "--log-level loud", "log-level: "},
         {KEY "--log-format xml", "log-format: \"xml\" is not known"},
         {KEY "--upstream nonsense", "upstream: "},
+        {KEY "--peer-supernode x", "peer-supernode: "},
+        {KEY "--peer-supernode http://b:1/x", "has a path"},
+        {KEY "--peer-supernode http://b:1 --peer-supernode http://B:1/", "is named twice"},
         {KEY "--peer-listen x", "unknown option '--peer-listen'"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
