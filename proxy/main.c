@@ -62,7 +62,8 @@ static int make_parts(struct daemon *daemon, struct dt_err *err)
     if (rc == 0)
         rc = transfer_tasks_new(&proxy->transfer, err);
     if (rc == 0)
-        rc = proxy_swarm_new(&proxy->swarm, &proxy->transfer, &daemon->options, err);
+        rc =
+            proxy_swarm_new(&proxy->swarm, &proxy->transfer, &daemon->options, &proxy->limits, err);
     if (rc == 0)
         rc = dt_loops_start(proxy->transfer.loops, err);
     daemon->is_running = rc == 0;

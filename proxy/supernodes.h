@@ -12,8 +12,8 @@
 #ifndef DARTER_PROXY_SUPERNODES_H
 #define DARTER_PROXY_SUPERNODES_H
 
-#include "base/bucket.h"
 #include "base/wire/hello.h"
+#include "proxy/limits.h"
 #include "proxy/options.h"
 #include "transfer/transfer.h"
 
@@ -35,7 +35,7 @@ struct supernodes_opts {
     struct transfer *transfer;
     struct dt_keys *keys;
     const struct proxy_options *options; /* supernodes, supernode_ca, names */
-    struct dt_bucket *up, *down;         /* of the whole node: a supernode may lower them */
+    struct proxy_limits *limits;         /* of the whole node: a supernode may lower them */
 };
 struct supernodes *supernodes_new(const struct supernodes_opts *);
 /* The loops run and the piece port is open at `peer_port`: the first hellos go out. */

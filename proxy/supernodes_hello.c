@@ -159,15 +159,14 @@ static uint64_t lower(uint64_t a, uint64_t b)
 static void take_limits(struct supernode *supernode, const struct wire_hello_reply *reply)
 {
     struct supernodes *all = supernode->all;
-    uint64_t now_us = dt_mono_us(), up = 0, down = 0;
+    uint64_t up = 0, down = 0;
     supernode->up_limit = reply->up_limit;
     supernode->down_limit = reply->down_limit;
     for (size_t i = 0; i < all->n; i++) {
         up = lower(up, all->list[i].up_limit);
         down = lower(down, all->list[i].down_limit);
     }
-    dt_bucket_set(all->opts.up, up, now_us);
-    dt_bucket_set(all->opts.down, down, now_us);
+    proxy_limits_set_told(all->opts.limits, up, down);
 }
 
 static void take_reply(struct supernode *supernode, const struct wire_hello_reply *reply)

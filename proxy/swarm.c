@@ -1,8 +1,7 @@
 /*
  * proxy/swarm.c - this node's half of the swarm: its parts, in the order they are made and ended.
  *
- * Owns the two buckets of the whole node, because supernodes lower them and both the piece server
- * and the sources take from them.
+ * The limits of the whole node are the proxy's (proxy/limits.h): supernodes lower them here.
  */
 #define LOG_COMPONENT "swarm"
 #include "proxy/swarm.h"
@@ -16,7 +15,7 @@ struct proxy_swarm {
     struct transfer *transfer;
     const struct proxy_options *options;
     struct dt_keys *keys;
-    struct dt_bucket up, down;
+    struct proxy_limits *limits; /* borrowed */
     struct piece_server *pieces;
     struct dt_httpd *httpd; /* the piece port */
     char address[300];
@@ -37,8 +36,7 @@ static void make_director(struct proxy_swarm *swarm)
         .transfer = swarm->transfer,
         .keys = swarm->keys,
         .options = swarm->options,
-        .up = &swarm->up,
-        .down = &swarm->down,
+        .limits = swarm->limits,
     });
     supernodes_count_served(swarm->supernodes, served_bytes, swarm->pieces);
     swarm->director = proxy_director_new(&(struct proxy_director_opts){
@@ -51,7 +49,8 @@ static void make_director(struct proxy_swarm *swarm)
 }
 
 int proxy_swarm_new(struct proxy_swarm **out, struct transfer *transfer,
-                    const struct proxy_options *options, struct dt_err *err)
+                    const struct proxy_options *options, struct proxy_limits *limits,
+                    struct dt_err *err)
 {
     struct dt_keys *keys = NULL;
     *out = NULL;
@@ -64,16 +63,14 @@ int proxy_swarm_new(struct proxy_swarm **out, struct transfer *transfer,
     swarm->transfer = transfer;
     swarm->options = options;
     swarm->keys = keys;
-    dt_bucket_init(&swarm->up, 0, dt_mono_us());
-    dt_bucket_init(&swarm->down, 0, dt_mono_us());
+    swarm->limits = limits;
     swarm->pieces = piece_server_new(&(struct piece_server_opts){
         .transfer = transfer,
         .keys = keys,
         .site = options->site,
         .max_uploads = DIRECTOR_UPLOADS_MAX,
-        .up = &swarm->up,
+        .up = &limits->up,
     });
-    transfer->down = &swarm->down;
     if (options->supernodes.n > 0)
         make_director(swarm);
     *out = swarm;

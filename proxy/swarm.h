@@ -18,9 +18,9 @@
 struct proxy_swarm;
 
 /* *out stays NULL without a cluster key. Sets the transfer's director. Before the loops start.
- * Errors: DT_EINVAL (key file). */
+ * The limits are borrowed. Errors: DT_EINVAL (key file). */
 int proxy_swarm_new(struct proxy_swarm **out, struct transfer *, const struct proxy_options *,
-                    struct dt_err *err);
+                    struct proxy_limits *, struct dt_err *err);
 /* The loops run. Errors: DT_EIO (address). Harmless on NULL, as all of these. */
 int proxy_swarm_open(struct proxy_swarm *, struct dt_err *err);
 /* "0.0.0.0:65002" with the real port; "closed" without a key. Borrowed. */

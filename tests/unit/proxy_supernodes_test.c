@@ -53,7 +53,7 @@ static void supernode__of_our_site_that_is_not_down_is_usable(void **state)
 struct lab {
     struct transfer transfer;
     struct proxy_options options;
-    struct dt_bucket up, down;
+    struct proxy_limits limits;
     struct supernodes *supernodes;
 };
 
@@ -64,7 +64,7 @@ static int setup(void **state)
     assert_int_equal(dt_loops_new(&lab->transfer.loops, 1, NULL), 0);
     lab->options.supernodes = (struct dt_strings){urls, 3};
     lab->supernodes = supernodes_new(&(struct supernodes_opts){
-        .transfer = &lab->transfer, .options = &lab->options, .up = &lab->up, .down = &lab->down});
+        .transfer = &lab->transfer, .options = &lab->options, .limits = &lab->limits});
     *state = lab;
     return 0;
 }
