@@ -1,11 +1,14 @@
 """--limit-up and --limit-down: bytes per second of a node, while it runs."""
+import hmac
 import os
+import re
 import signal
 import threading
 import time
 
 import pytest
 
+from lib import wire
 from lib.image import make_image
 from lib.proxy import is_instrumented, wait_until
 
@@ -86,3 +89,86 @@ def test_too_low_a_limit_is_refused(run_darter, origin):
     os.kill(darter.pid, signal.SIGHUP)
     wait_until(lambda: "reload_refused" in darter.log[seen:], "refused")
     assert "limit-up" in darter.log[seen:]
+
+
+# ---- uploads: this test is the other node ----
+
+SECRET = b"a secret of the nodes under test"
+
+
+def derive(use, length=32):
+    """HKDF-SHA-256 (RFC 5869) without a salt; one block is enough."""
+    key = hmac.digest(bytes(32), SECRET, "sha256")
+    return hmac.digest(key, f"darter 1 {use}".encode() + b"\x01", "sha256")[:length]
+
+
+def ticket_for(digest, site="default"):
+    """docs/protocol.md 3.3."""
+    first = f"v1 {int(time.time() * 1000) + 60_000}"
+    mac = hmac.new(derive("ticket"), digestmod="sha256")
+    for part in (first.encode(), site.encode(), digest.encode()):
+        mac.update(len(part).to_bytes(8, "big") + part)
+    key_id = int.from_bytes(derive("id", 4), "big") >> 4
+    return f"{first} {site} k{key_id:07x}.{mac.digest()[:16].hex()}"
+
+
+@pytest.fixture
+def node(run_darter, origin, tmp_path):
+    """A daemon with a piece port and a blob of 20 MiB, and how to ask for a part of it."""
+    key = tmp_path / "cluster.key"
+    key.write_bytes(SECRET + b"\n")
+    key.chmod(0o600)
+    image = origin.add(REPO, make_image([20 * MIB]), "latest")
+    digest = image.layers[0]
+    darter = run_darter({"test.local": [origin.url]},
+                        ["--cluster-key-file", str(key), "--peer-listen", "127.0.0.1:0"],
+                        config="limit-up: 2MiB\n")
+    assert darter.blob(REPO, digest).body == image.blobs[digest]
+    address = ("127.0.0.1", int(re.search(r" peer=127\.0\.0\.1:(\d+)", darter.log).group(1)))
+
+    def ask(first, last, method="GET", ticket=True):
+        headers = [("Range", f"bytes={first}-{last}")]
+        if ticket:
+            headers.append(("Darter-Ticket", ticket_for(digest)))
+        return wire.fetch(address, method, f"/v1/blobs/{digest}", headers, timeout_s=60)
+    return darter, ask, image.blobs[digest]
+
+
+def test_pieces_want_a_ticket_and_a_modest_range(node):
+    _, ask, data = node
+    assert ask(0, 99, ticket=False).status == 401
+    assert ask(0, 16 * MIB).status == 400, "longer than any piece"
+    assert ask(0, 0, method="HEAD").header("content-length") == str(len(data))
+    part = ask(5, 104)
+    assert (part.status, part.body) == (206, data[5:105])
+    assert part.header("content-range") == f"bytes 5-104/{len(data)}"
+
+
+@slow_build
+def test_what_goes_out_keeps_to_the_limit_and_to_a_new_one(node):
+    darter, ask, data = node
+    arrived = []
+
+    def upload(number):
+        """One piece after the other, as a node would."""
+        while not is_over.is_set():
+            part = ask(number * MIB, number * MIB + 128 * 1024 - 1)
+            assert part.body == data[number * MIB:number * MIB + 128 * 1024]
+            arrived.append(len(part.body))
+
+    is_over = threading.Event()
+    threads = [threading.Thread(target=upload, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: len(arrived) > 6, "the first pieces")
+        slow = rate_over(lambda: sum(arrived), 4)
+        assert is_near(slow, 2 * MIB), f"{slow / MIB:.2f} MiB/s, the limit is 2"
+        rewrite(darter, "limit-up: 8MiB\n")
+        reload(darter)
+        fast = rate_over(lambda: sum(arrived), 2)
+        assert is_near(fast, 8 * MIB), f"{fast / MIB:.2f} MiB/s, the limit is 8"
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
