@@ -19,7 +19,7 @@
 #include "supernode/options.h"
 
 #define ARGS_MAX 16
-#define KEY      "--cluster-key-file /etc/darter/cluster-key "
+#define KEY      "--cluster-key-file /etc/darter/cluster.key "
 
 static char folder[] = "/tmp/darter-options-XXXXXX";
 static char config_path[64], password_path[64];
