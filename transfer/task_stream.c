@@ -75,7 +75,7 @@ static void flush(struct task_stream *stream)
 }
 
 /* Full chunks end where a multiple of their size does: the page cache then holds the file in large
- * folios, and sending it later costs up to a third less. */
+ * folios, and sending it later costs up to a tenth less. */
 static void append(struct task_stream *stream, const char *bytes, size_t len)
 {
     while (len > 0) {
