@@ -233,10 +233,41 @@ static void plan__a_reader_beyond_the_end_is_ignored(void **state)
     assert_nothing(&w);
 }
 
+static void plan__pieces_from_elsewhere_are_left_alone(void **state)
+{
+    (void)state;
+    struct world w;
+    bool elsewhere[10] = {[0] = true, [3] = true, [4] = true};
+    world_init(&w, 10);
+    w.in.elsewhere = elsewhere;
+    w.in.n_streams_wanted = 4;
+    world_want(&w, 3 * PIECE + 5); /* a reader waits for one: not ours to bring */
+    assert_choice(&w, 0, 5 * PIECE, 10 * PIECE);
+    world_stream(&w, 5 * PIECE, 10 * PIECE);
+    assert_choice(&w, 0, PIECE, 3 * PIECE);
+    world_stream(&w, PIECE, 3 * PIECE);
+    assert_nothing(&w);
+}
+
+static void plan__fetches_of_nodes_take_no_stream_away(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 10);
+    w.in.n_streams_max = 1;
+    world_stream(&w, 2 * PIECE, 3 * PIECE);
+    w.streams[0].is_elsewhere = true;
+    assert_choice(&w, 0, 0, 2 * PIECE);
+    world_stream(&w, 0, 2 * PIECE);
+    assert_nothing(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plan__empty_blob_is_fetched_whole_by_one_stream),
+        cmocka_unit_test(plan__pieces_from_elsewhere_are_left_alone),
+        cmocka_unit_test(plan__fetches_of_nodes_take_no_stream_away),
         cmocka_unit_test(plan__what_a_reader_waits_for_comes_first),
         cmocka_unit_test(plan__a_broken_stream_is_continued_where_its_piece_ends),
         cmocka_unit_test(plan__gaps_end_where_filled_bytes_begin),
