@@ -37,7 +37,7 @@ struct exchange {
     struct dt_digest digest;
     uint64_t session, seq;
     struct exchange_pace pace;
-    struct exchange_request requests[EXCHANGE_OUT_MAX];
+    struct exchange_request requests[EXCHANGE_OUT_MAX + 1]; /* the last one is for the good-bye */
     struct dt_timer timer;
     bool is_leaving;
     /* what waits to be told; owned */
@@ -201,8 +201,12 @@ static int check_answer(struct wire_exchange_reply *out, struct exchange_request
     return rc < 0 ? rc : wire_exchange_reply_decode(out, body, len, err);
 }
 
+/* One of the last answers came, or none: it matters no more. */
 static void on_left(struct exchange *exchange)
 {
+    for (size_t i = 0; i <= EXCHANGE_OUT_MAX; i++)
+        if (exchange->requests[i].fetch != NULL)
+            return;
     exchange_free(&exchange);
 }
 
@@ -308,9 +312,7 @@ void exchange_leave(struct exchange **handle, bool keeps)
         return;
     }
     dt_timer_clear(&exchange->timer);
-    for (size_t i = 0; i < EXCHANGE_OUT_MAX; i++)
-        dt_fetch_cancel(&exchange->requests[i].fetch);
-    exchange->is_leaving = true;
+    exchange->is_leaving = true; /* what is on the way carries reports: it is let through */
     struct wire_exchange message = {
         .digest = exchange->digest,
         .session = exchange->session,
@@ -323,8 +325,8 @@ void exchange_leave(struct exchange **handle, bool keeps)
     take_reports(exchange, &message);
     char *body = wire_exchange_encode(&message);
     wire_exchange_fini(&message);
-    if (post(exchange, &exchange->requests[0], body, EXCHANGE_LEAVE_MS, &err) < 0)
-        exchange_free(&exchange);
+    if (post(exchange, &exchange->requests[EXCHANGE_OUT_MAX], body, EXCHANGE_LEAVE_MS, &err) < 0)
+        on_left(exchange);
     free(body);
 }
 
@@ -336,7 +338,7 @@ void exchange_free(struct exchange **handle)
     DT_ASSERT(exchange->magic == EXCHANGE_MAGIC);
     *handle = NULL;
     dt_timer_clear(&exchange->timer);
-    for (size_t i = 0; i < EXCHANGE_OUT_MAX; i++)
+    for (size_t i = 0; i <= EXCHANGE_OUT_MAX; i++)
         dt_fetch_cancel(&exchange->requests[i].fetch);
     DL_DELETE(exchange->opts.list->first, exchange);
     free(exchange->finished);
