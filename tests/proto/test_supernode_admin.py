@@ -1,11 +1,13 @@
 """The supernode's admin API, its options and its reload, asked of the real daemon."""
+import json
 import os
 import signal
+import subprocess
 
 import pytest
 
 from lib import wire
-from lib.proxy import wait_until
+from lib.proxy import binary_folder, wait_until
 from lib.supernode import CLUSTER_KEY, Supernode, write_key_file
 
 MIB = 1024 * 1024
@@ -236,3 +238,52 @@ def test_a_key_file_that_cannot_be_used_ends_the_start(run_supernode, tmp_path):
         with pytest.raises(AssertionError, match="ended with status 1") as caught:
             run_supernode(["--cluster-key-file", path])
         assert path in str(caught.value)
+
+
+# ---- the tool `darter` ----
+
+@pytest.fixture
+def cli(supernode):
+    """Runs a command against the supernode of this test."""
+    def run(*words):
+        return subprocess.run(
+            [os.path.join(binary_folder(), "darter"), "--admin",
+             f"{supernode.admin[0]}:{supernode.admin[1]}", *words],
+            text=True, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=20)
+    return run
+
+
+def test_the_tool_bans_nodes_and_shows_them(cli):
+    result = cli("ban", "web-7", "web-8", "--reason", "bad disk & more")
+    assert (result.returncode, result.stdout) == (0, "banned web-7\nbanned web-8\n"), result
+    table = cli("nodes").stdout
+    assert table.startswith("NODE") and "web-8" in table and "bad disk & more" in table
+    listed = json.loads(cli("nodes", "--json").stdout)["nodes"]
+    assert [node["name"] for node in listed] == ["web-7", "web-8"]
+    assert cli("unban", "web-7").stdout == "unbanned web-7\n"
+    again = cli("unban", "web-7", "web-8")
+    assert again.returncode == 3 and again.stdout == "unbanned web-8\n", again
+    assert cli("ban", "a/b").returncode == 2
+
+
+def test_the_tool_drains_and_limits(cli, supernode):
+    assert cli("drain").stdout == "draining\n"
+    assert supernode.ask_admin("/readyz").status == 503
+    assert cli("undrain").returncode == 0
+    assert supernode.ask_admin("/readyz").status == 200
+    assert cli("limits").stdout.count("no limit") == 5
+    result = cli("limits", "--up", "10MiB", "--node-down", "1MiB")
+    assert "10 MiB/s" in result.stdout and result.stdout.count("no limit") == 3, result
+    assert json.loads(cli("limits", "--json", "--up", "0B").stdout)["up"] is None
+    assert cli("limits", "--up", "fast").returncode == 2
+    assert cli("tasks").stdout == "0 running\n"
+    assert json.loads(cli("tasks", "--json").stdout) == {"tasks": []}
+
+
+def test_the_tool_tells_a_proxy_from_a_supernode(darter):
+    for words in (["nodes"], ["nodes", "--json"], ["drain"], ["limits"], ["ban", "x"]):
+        result = subprocess.run(
+            [os.path.join(binary_folder(), "darter"), "--admin",
+             f"{darter.admin[0]}:{darter.admin[1]}", *words],
+            text=True, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=20)
+        assert result.returncode == 3 and "nothing is here" in result.stderr, result
