@@ -134,6 +134,7 @@ run: deps
 demo: test-deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/e2e/demo $(BIN)
+	$(Q)tests/swarm/demo $(BIN)
 
 # ---- tests --------------------------------------------------------------------------------------
 
@@ -148,10 +149,10 @@ unit: unit-build fuzz-build
 
 asan-test: test-deps
 	$(Q)$(MAKE) --no-print-directory V=asan all unit-build fuzz-build
-	$(Q)tests/run --bin build/asan/bin --build build/asan unit fuzz proto
+	$(Q)tests/run --bin build/asan/bin --build build/asan unit fuzz proto swarm
 tsan-test: test-deps
 	$(Q)$(MAKE) --no-print-directory V=tsan all unit-build
-	$(Q)tests/run --bin build/tsan/bin --build build/tsan unit proto
+	$(Q)tests/run --bin build/tsan/bin --build build/tsan unit proto swarm
 valgrind-test: test-deps
 	$(Q)$(MAKE) --no-print-directory V=debug unit-build
 	$(Q)tests/run --bin build/debug/bin --build build/debug --valgrind unit

@@ -87,7 +87,7 @@ class Host:
         """A burst of 4 ms, but room for the largest packet that TCP hands down whole."""
         self.mbit = mbit
         burst = str(max(68_000, int(mbit * 1e6 / 8 * 0.004)))
-        shape = ["root", "tbf", "rate", f"{mbit}mbit", "burst", burst, "latency", "50ms"]
+        shape = ["root", "tbf", "rate", f"{mbit * 1000:.0f}kbit", "burst", burst, "latency", "50ms"]
         self.command("tc", "qdisc", "replace", "dev", "eth0", *shape)
         must("tc", "qdisc", "replace", "dev", self.name, *shape)
 

@@ -24,7 +24,7 @@ import time
 from lib import wire
 from lib.net import Network, must
 from lib.origin import Origin
-from lib.proxy import Darter, binary_folder, wait_until
+from lib.proxy import Darter, binary_folder, is_instrumented, wait_until
 
 MIB = 1024 * 1024
 UPSTREAM = "test.local"
@@ -34,6 +34,7 @@ PEER_PORT = 65002
 SECRET = "a secret of the swarm under test\n"
 SOURCES = ("peer", "seed", "mirror", "origin")
 READ_BYTES = 1 << 18
+LIMIT_S = 250 if is_instrumented() else 50
 
 
 class Member(Darter):
@@ -84,10 +85,16 @@ class Node(Member):
         """source -> bytes of blobs that came from there since the daemon started."""
         totals = dict.fromkeys(SOURCES, 0)
         for name, value in self.metrics().items():
-            match = re.match(r'darter_task_bytes_total\{.*source="(\w+)"', name)
+            match = re.match(r'darter_source_bytes_total\{.*source="(\w+)"', name)
             if match and match.group(1) in totals:
                 totals[match.group(1)] += int(value)
         return totals
+
+    def sees_supernodes(self):
+        """All that it was told of, as it says."""
+        states = [value for name, value in self.metrics().items()
+                  if name.startswith("darter_supernode_up{")]
+        return bool(states) and all(states)
 
     def blob_path(self, digest):
         for folder, _, names in os.walk(self.cache):
@@ -213,6 +220,7 @@ class Swarm:
         with self.origin_host.inside():
             self.origin = make_origin(host=self.origin_host.address, port=80)
         self.upstream = upstream
+        self.secret = SECRET
         self.sizes = {}
         self.supernodes = []
         self.nodes = []
@@ -266,16 +274,16 @@ class Swarm:
             added.append(supernode.start())
         return added
 
-    def add_node(self, site="here", mbit=None, is_alone=False, options=(), mirrors=()):
-        """is_alone: a plain mirror without a swarm."""
+    def add_node(self, site="here", mbit=None, is_alone=False, options=(), supernodes=()):
+        """is_alone: a plain mirror without a swarm. supernodes: these, not all of the site."""
         host = self.net.add_host(f"node{len(self.nodes) + 1}", mbit or self.mbit)
         more = ["--peer-listen", f"{host.address}:{PEER_PORT}"]
         if not is_alone:
             more += [*self.p2p(site), "--advertise", host.address, "--node-name", host.name]
-            for supernode in self.supernodes:
+            for supernode in supernodes or self.supernodes:
                 if supernode.site == site:
                     more += ["--supernode", supernode.url]
-        node = Node(host, {self.upstream: [self.origin.url, *mirrors]}, [*more, *options],
+        node = Node(host, {self.upstream: [self.origin.url]}, [*more, *options],
                     folder=self.folder_of(host), listen="127.0.0.1:65001", cache_max="4GiB")
         node.registry_address = (self.origin.host, self.origin.port)
         node.site = None if is_alone else site
@@ -303,11 +311,11 @@ class Swarm:
     def pull_all(self, digest, nodes=None, **more):
         return [Pull(node, digest, **more) for node in nodes or self.nodes]
 
-    def wait(self, pulls, limit_s=50):
+    def wait(self, pulls, limit_s=LIMIT_S):
         wait_until(lambda: all(pull.seconds is not None for pull in pulls), f"pulls: {pulls}",
                    limit_s)
 
-    def must_be_right(self, pulls, limit_s=50):
+    def must_be_right(self, pulls, limit_s=LIMIT_S):
         self.wait(pulls, limit_s)
         assert all(pull.is_right for pull in pulls), pulls
         return max(pull.seconds for pull in pulls)
@@ -316,7 +324,7 @@ class Swarm:
         """Waits until these pulls together have this part of their bytes."""
         total = sum(self.sizes[pull.digest] for pull in pulls)
         wait_until(lambda: sum(pull.n_bytes for pull in pulls) >= fraction * total,
-                   f"{fraction:.0%} of the bytes: {pulls}", 40)
+                   f"{fraction:.0%} of the bytes: {pulls}", LIMIT_S)
 
     # ---- figures ----
 
