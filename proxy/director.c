@@ -138,6 +138,7 @@ static bool join(struct directed *directed)
                          &directed->digest, 0))
         return false;
     directed->n_unknown = 0;
+    directed->has_passed = false;
     begin_session(directed);
     enter(directed, DIRECTOR_PICKED, NULL);
     return true;
@@ -168,13 +169,34 @@ static void on_time(void *arg)
     dt_timer_set(&directed->timer, STALL_TICK_MS);
 }
 
+/* A supernode that fails at once cost no time yet: where another one is up, it is asked before the
+ * registries are, so that a site asks them once also while a supernode dies. After silence nobody
+ * is waited for a second time. */
+static bool pass_on(struct directed *directed, const struct dt_err *why)
+{
+    struct supernodes *supernodes = directed->director->opts.supernodes;
+    struct supernode_view other;
+    char task[13];
+    if (why->code == DT_ETIMEOUT || directed->has_passed || director_mode_may_ask(directed->mode) ||
+        !supernodes_pick(&directed->supernode, supernodes, &directed->digest, 0))
+        return false;
+    supernodes_view(&other, supernodes, directed->supernode);
+    dt_log_info("swarm_passed", "task=%s to=%s reason=%s", dt_digest_short(task, &directed->digest),
+                other.url, DT_LOG_Q(why->msg));
+    directed->has_passed = true;
+    begin_session(directed);
+    enter(directed, DIRECTOR_PASSED, why->msg);
+    return true;
+}
+
 void directed_lose(struct directed *directed, const struct dt_err *why)
 {
     exchange_free(&directed->exchange);
     directed_drop_orders(directed, true);
     directed->is_takeover = true;
     supernodes_failed(directed->director->opts.supernodes, directed->supernode, why);
-    enter(directed, DIRECTOR_SILENT, why->msg);
+    if (!pass_on(directed, why))
+        enter(directed, DIRECTOR_SILENT, why->msg);
 }
 
 static void refuse(struct directed *directed, const char *why)
@@ -289,6 +311,7 @@ static void on_open(struct directed *directed, struct wire_exchange_reply *reply
         directed_lose(directed, &err);
         return;
     }
+    directed->has_passed = false;
     enter(directed, DIRECTOR_OPENED, NULL);
     if (reply->n_assignments > 0)
         task_step_soon(directed->task);

@@ -36,12 +36,12 @@ bool director_mode_may_ask(enum director_mode mode)
 #define G DIRECTOR_GONE
 /* clang-format off */
 static const unsigned char next[DIRECTOR_MODE_END][DIRECTOR_EVENT_END] = {
-    /*                       picked waiting opened unknown silent refused stalled */
-    [DIRECTOR_JOINING]   = { J,     J,      S,     J,      L,     G,      G },
-    [DIRECTOR_SWARM]     = { S,     S,      S,     S,      L,     G,      G },
-    [DIRECTOR_LOST]      = { R,     L,      L,     L,      L,     G,      L },
-    [DIRECTOR_RETURNING] = { R,     R,      S,     R,      L,     G,      G },
-    [DIRECTOR_GONE]      = { G,     G,      G,     G,      G,     G,      G },
+    /*                       picked waiting opened passed unknown silent refused stalled */
+    [DIRECTOR_JOINING]   = { J,     J,      S,     J,     J,      L,     G,      G },
+    [DIRECTOR_SWARM]     = { S,     S,      S,     S,     S,      L,     G,      G },
+    [DIRECTOR_LOST]      = { R,     L,      L,     L,     L,      L,     G,      L },
+    [DIRECTOR_RETURNING] = { R,     R,      S,     R,     R,      L,     G,      G },
+    [DIRECTOR_GONE]      = { G,     G,      G,     G,     G,      G,     G,      G },
 };
 /* clang-format on */
 

@@ -29,6 +29,7 @@ enum director_mode {
     X(DIRECTOR_PICKED)  /* a join was sent to a supernode */                                       \
     X(DIRECTOR_WAITING) /* it does not know the size yet */                                        \
     X(DIRECTOR_OPENED)  /* it hands out pieces */                                                  \
+    X(DIRECTOR_PASSED)  /* it failed, and another one was joined in its place */                   \
     X(DIRECTOR_UNKNOWN) /* it forgot us; joined again at once */                                   \
     X(DIRECTOR_SILENT)  /* no answer, or none that makes sense */                                  \
     X(DIRECTOR_REFUSED) /* it said: not from here */                                               \

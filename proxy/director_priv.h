@@ -33,6 +33,7 @@ struct directed {
     struct exchange *exchange; /* owned; NULL while there is no session */
     size_t supernode;          /* of the session, or of the last one */
     bool has_joined;           /* logged once per session */
+    bool has_passed;           /* the session took the place of one that failed; not open yet */
     bool is_takeover;          /* a session was lost before */
     bool is_leaving_registries;
     unsigned n_unknown;           /* sessions that were forgotten since the last piece */

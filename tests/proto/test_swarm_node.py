@@ -311,23 +311,31 @@ def test_the_swarm_goes_on_when_the_supernode_is_back(site, supernode):
 
 
 def test_the_second_supernode_takes_over(site):
+    """The registry is not asked: the other supernode is, before."""
     with FakeSupernode(site.key, "sn-a") as one, FakeSupernode(site.key, "sn-b") as two:
         site.start(one, two)
         digest, data = site.blob(one, two, size=16 * MIB)
 
         def dies(handler):
             """Whoever is asked first answers eight reports, then never again."""
-            first = one if one.exchanges else two
+            first = one if one.joins and not one.joins[0].get("takeover") else two
             is_first = handler.host is first
             return is_first and len(first.reports("finished")) >= 8 and fakeswarm.closes(handler)
 
         one.exchange_fault = two.exchange_fault = dies
         site.pull(digest, data)
-        # The join of the one that took over may come after the end, if the registry was quick.
-        assert one.joins or two.joins
-        if one.joins and two.joins:
-            later = two if not one.joins[0].get("takeover") else one
-            assert later.joins[0]["takeover"] is True and "have" in later.joins[0]
+        assert site.origin_bytes(digest) == 0 and "swarm_passed" in site.darter.log
+        later = next(host for host in (one, two) if host.joins[0].get("takeover"))
+        assert "have" in later.joins[0] and "sums" in later.joins[0]
+
+
+def test_two_supernodes_that_fail_leave_the_registry(site):
+    with FakeSupernode(site.key, "sn-a") as one, FakeSupernode(site.key, "sn-b") as two:
+        site.start(one, two)
+        digest, data = site.blob(one, two)
+        one.exchange_fault = two.exchange_fault = fakeswarm.closes
+        assert site.pull(digest, data) < FALLBACK_S
+        assert site.origin_bytes(digest) == len(data) and one.joins and two.joins
 
 
 def test_a_supernode_without_pieces_is_left_after_the_stall_timeout(site, supernode):

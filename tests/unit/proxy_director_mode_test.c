@@ -55,6 +55,13 @@ static void mode__without_any_supernode_registries_are_asked_at_once(void **stat
          {DIRECTOR_PICKED, DIRECTOR_RETURNING}, {DIRECTOR_SILENT, DIRECTOR_LOST});
 }
 
+static void mode__another_supernode_in_its_place_keeps_registries_waiting(void **state)
+{
+    (void)state;
+    WALK({DIRECTOR_PASSED, DIRECTOR_JOINING}, {DIRECTOR_OPENED, DIRECTOR_SWARM},
+         {DIRECTOR_PASSED, DIRECTOR_SWARM}, {DIRECTOR_SILENT, DIRECTOR_LOST});
+}
+
 static void mode__a_forgotten_session_changes_nothing(void **state)
 {
     (void)state;
@@ -85,6 +92,7 @@ int main(void)
         cmocka_unit_test(mode__registries_wait_while_a_supernode_may_direct),
         cmocka_unit_test(mode__a_lost_supernode_is_followed_by_a_return),
         cmocka_unit_test(mode__without_any_supernode_registries_are_asked_at_once),
+        cmocka_unit_test(mode__another_supernode_in_its_place_keeps_registries_waiting),
         cmocka_unit_test(mode__a_forgotten_session_changes_nothing),
         cmocka_unit_test(mode__a_supernode_without_progress_is_left_for_good),
         cmocka_unit_test(mode__gone_is_for_good),
