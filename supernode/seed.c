@@ -491,7 +491,8 @@ static bool wants_from_registry(void *object, uint32_t piece)
     const struct cache_pieces *pieces = task_pieces(seed->fill);
     if (pieces == NULL || pieces->piece_size != task->piece_size)
         return true;
-    bool is_elsewhere = supernode_swarm_copies(task->swarm, piece) > 0;
+    bool is_elsewhere = supernode_swarm_copies(task->swarm, piece) > 0 &&
+                        !supernode_row_test(task->troubled, piece);
     seed->has_declined |= is_elsewhere;
     return !is_elsewhere;
 }

@@ -358,6 +358,18 @@ static void accuse(struct supernode_task *task, const struct task_peer *source, 
     supernode_proof_start(task->supernode, &accusation);
 }
 
+/* Whoever could not get one piece from there will not ask there again for a while: what only that
+ * source has must come from a registry, or the receiver would wait. */
+static void note_trouble(struct supernode_task *task, const struct supernode_failure *failure)
+{
+    supernode_row_set(task->troubled, failure->piece);
+    for (uint32_t piece = 0; failure->why != SUPERNODE_WHY_BAD_SUM && piece < task->n_pieces;
+         piece++)
+        if (supernode_swarm_copies(task->swarm, piece) <= 1 &&
+            supernode_swarm_has(task->swarm, failure->from, piece))
+            supernode_row_set(task->troubled, piece);
+}
+
 static bool hear_failed(struct supernode_task *task, struct task_peer *peer,
                         const struct wire_failed *failed, uint64_t now_ms)
 {
@@ -380,7 +392,7 @@ static bool hear_failed(struct supernode_task *task, struct task_peer *peer,
         accuse(task, supernode_peer_at(task, failure.from), failed->piece);
     if (failed->why == WIRE_WHY_BUSY || failure.from == task->seed_handle)
         return false;
-    supernode_row_set(task->troubled, failed->piece);
+    note_trouble(task, &failure);
     return true;
 }
 

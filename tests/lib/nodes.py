@@ -10,41 +10,26 @@ A FakeNode serves the pieces it has on a port of its own, tickets checked; `lies
 it serves. Every reply's MAC is checked. What it has done is in node.served and session.log.
 """
 import json
-import os
 import random
 import threading
 import time
 
 from lib import cluster, wire
-from lib.origin import Origin
-from lib.proxy import Darter, binary_folder
+from lib.origin import Origin, Reply
+from lib.supernode import CLUSTER_KEY
+from lib.supernode import Supernode as Daemon
 
 PATH_HELLO = "/v1/hello"
 PATH_EXCHANGE = "/v1/exchange"
 PULL_LIMIT_S = 40
 
 
-class Supernode(Darter):
-    """The daemon; everything else is as with the proxy."""
+class Supernode(Daemon):
+    """The daemon, spoken to as nodes do."""
 
-    def __init__(self, upstreams, options=(), key=None, site="default", **more):
-        super().__init__(upstreams, options, **more)
-        self.key = key or cluster.Key()
-        self.site = site
-
-    def arguments(self):
-        argv = [os.path.join(binary_folder(), "darter-supernode"),
-                "--listen", self.listen, "--admin-listen", "127.0.0.1:0",
-                "--cache-dir", self.cache, "--cache-max", self.cache_max,
-                "--cache-min-free", "1MiB", "--log-level", "debug", "--site", self.site,
-                "--name", "super-a", "--cluster-key-file", self.key.write(self.folder)]
-        config = os.path.join(self.folder, "supernode.yaml")
-        with open(config, "w", encoding="utf-8") as file:
-            file.write(self.config or "# nothing set here\n")
-        argv += ["--config", config]
-        for name, urls in self.upstreams.items():
-            argv += ["--upstream", f"{name}={','.join(urls)}"]
-        return argv + self.options
+    def __init__(self, upstreams, options=(), site="default", name="super-a", **more):
+        super().__init__(upstreams, options, site=site, name=name, **more)
+        self.key = cluster.Key(CLUSTER_KEY)
 
     # ---- messages ----
 
@@ -279,7 +264,6 @@ class PieceServer(Origin):
         super().__init__()
 
     def reply_to(self, request):
-        from lib.origin import Reply
         node = self.node
         digest = request.path.rsplit("/", 1)[-1]
         ticket = request.header("darter-ticket")

@@ -2,7 +2,6 @@
 out as they land, held exchanges, and nodes that lie, vanish, are refused or come again."""
 import contextlib
 import json
-import threading
 import time
 
 import pytest
