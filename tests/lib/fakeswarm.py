@@ -1,6 +1,6 @@
 """tests/lib/fakeswarm.py - a supernode and peers made up in Python, with the real keys.
 
-    key = ClusterKey("a secret of the cluster")
+    key = cluster.Key()
     with FakeSupernode(key) as supernode, FakePeer(key, supernode) as peer:
         supernode.add(data); peer.add(data)
         ... start a node with --supernode supernode.url --cluster-key-file ...; pull ...
@@ -9,110 +9,20 @@
 Written from docs/protocol.md alone, so that what the daemons say to one another is checked by
 somebody who shares no code with them. A fault is a function of the handler; True = it has answered.
 """
-import base64
-import ctypes
-import ctypes.util
 import hashlib
-import hmac
 import json
 import re
 import socket
-import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from lib import cluster
 from lib.image import digest_of
 
-PIECE_MIN = 256 * 1024
-PIECES_MOST = 256
+PIECE_MIN = cluster.choose_piece_size(0)
 HELD_S = 0.4          # an exchange is answered after so long, whatever there is to say
 SLOTS = 4
-CRYPTO = ctypes.CDLL(ctypes.util.find_library("crypto") or "libcrypto.so.3")
-
-
-def piece_size_of(size):
-    piece = PIECE_MIN
-    while size > piece * PIECES_MOST:
-        piece *= 2
-    return piece
-
-
-# ---- the key ----
-
-def hkdf(secret, info, length):
-    """RFC 5869 with SHA-256 and no salt; one block is enough here."""
-    pseudo_random = hmac.new(bytes(32), secret, hashlib.sha256).digest()
-    return hmac.new(pseudo_random, info + b"\x01", hashlib.sha256).digest()[:length]
-
-
-def gcm_open(key, nonce, context, body, tag):
-    """AES-256-GCM by libcrypto; None = not authentic."""
-    for name in ("EVP_CIPHER_CTX_new", "EVP_aes_256_gcm"):
-        getattr(CRYPTO, name).restype = ctypes.c_void_p
-    cipher = ctypes.c_void_p(CRYPTO.EVP_CIPHER_CTX_new())
-    length, out = ctypes.c_int(), ctypes.create_string_buffer(len(body) + 16)
-    kind = ctypes.c_void_p(CRYPTO.EVP_aes_256_gcm())
-    CRYPTO.EVP_DecryptInit_ex(cipher, kind, None, key, nonce)
-    CRYPTO.EVP_DecryptUpdate(cipher, None, ctypes.byref(length), context, len(context))
-    CRYPTO.EVP_DecryptUpdate(cipher, out, ctypes.byref(length), body, len(body))
-    CRYPTO.EVP_CIPHER_CTX_ctrl(cipher, 0x11, len(tag), tag)
-    is_good = CRYPTO.EVP_DecryptFinal_ex(cipher, ctypes.byref(ctypes.create_string_buffer(16)),
-                                         ctypes.byref(length))
-    CRYPTO.EVP_CIPHER_CTX_free(cipher)
-    return out.raw[:len(body)] if is_good == 1 else None
-
-
-class ClusterKey:
-    def __init__(self, secret):
-        self.secret = secret
-        raw = secret.encode()
-        self.keys = {use: hkdf(raw, f"darter 1 {use}".encode(), 32)
-                     for use in ("request", "reply", "ticket", "seal")}
-        number = int.from_bytes(hkdf(raw, b"darter 1 id", 4), "big") >> 4
-        self.id = f"k{number:07x}"
-        self.seal_id = number.to_bytes(4, "big")
-
-    def mac(self, use, *parts):
-        mac = hmac.new(self.keys[use], digestmod=hashlib.sha256)
-        for part in parts:
-            raw = part if isinstance(part, bytes) else part.encode()
-            mac.update(struct.pack(">Q", len(raw)) + raw)
-        return f"{self.id}.{mac.hexdigest()[:32]}"
-
-    def auth_request(self, path, body, at_ms=None, nonce="00112233445566778899aabbccddeeff"):
-        moment = f"v1 {int(time.time() * 1000) if at_ms is None else at_ms}"
-        return f"{moment} {nonce} {self.mac('request', moment, nonce, 'POST', path, body)}"
-
-    def nonce_of(self, header, path, body):
-        """Of an authentic request; None = it is none."""
-        parts = (header or "").split(" ")
-        if len(parts) != 4:
-            return None
-        moment, nonce, mac = " ".join(parts[:2]), parts[2], parts[3]
-        expected = self.mac("request", moment, nonce, "POST", path, body)
-        return nonce if hmac.compare_digest(expected, mac) else None
-
-    def auth_reply(self, nonce, body):
-        return f"v1 {self.mac('reply', 'v1', nonce, body)}"
-
-    def ticket(self, digest, site="default", life_s=600):
-        first = f"v1 {int((time.time() + life_s) * 1000)}"
-        return f"{first} {site} {self.mac('ticket', first, site, digest)}"
-
-    def is_ticket(self, ticket, digest, site):
-        parts = (ticket or "").split(" ")
-        if len(parts) != 4 or parts[2] != site or int(parts[1]) < time.time() * 1000:
-            return False
-        first = " ".join(parts[:2])
-        return hmac.compare_digest(self.mac("ticket", first, site, digest), parts[3])
-
-    def open(self, context, sealed):
-        raw = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
-        if raw[:4] != self.seal_id:
-            return None
-        plain = gcm_open(self.keys["seal"], raw[4:16], context.encode(), raw[16:-16], raw[-16:])
-        return None if plain is None else plain.decode()
 
 
 # ---- what supernode and peer share: a server that has pieces ----
@@ -128,10 +38,10 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def reply(self, status, body=b"", **headers):
+    def reply(self, status, body=b"", headers=None):
         self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -226,7 +136,7 @@ class PieceHost:
     def serve_piece(self, handler):
         digest = handler.path.removeprefix("/v1/blobs/")
         span = re.fullmatch(r"bytes=(\d+)-(\d+)", handler.headers.get("Range", ""))
-        if not self.key.is_ticket(handler.headers.get("Darter-Ticket"), digest, self.site):
+        if not self.key.check_ticket(handler.headers.get("Darter-Ticket"), digest, self.site):
             handler.reply(401)
             return
         if digest not in self.blobs or not span:
@@ -238,7 +148,7 @@ class PieceHost:
         body = data[first:last + 1]
         if self.piece_fault is not None and self.piece_fault(handler, body):
             return
-        handler.reply(206, body, Content_Range=f"bytes {first}-{last}/{len(data)}")
+        handler.reply(206, body, {"Content-Range": f"bytes {first}-{last}/{len(data)}"})
 
     def wait(self, seconds):
         """For faults: ends early when the test is over."""
@@ -260,14 +170,13 @@ class Session:
     def __init__(self, exchange, size):
         self.join = exchange["join"]
         self.size = size
-        self.piece_size = piece_size_of(size)
+        self.piece_size = cluster.choose_piece_size(size)
         self.n = -(-size // self.piece_size)
         self.latest = 0
         self.given = {}           # piece -> id of the source it was last assigned to
         self.tried = set()        # (piece, id) that failed
-        self.have = set()
-        bits = base64.urlsafe_b64decode(self.join.get("have", "") + "===")
-        self.have = {i for i in range(self.n) if i // 8 < len(bits) and bits[i // 8] >> i % 8 & 1}
+        have = self.join.get("have")
+        self.have = cluster.pieces_of(have, self.n) if have else set()
 
 
 class FakeSupernode(PieceHost):
@@ -302,10 +211,10 @@ class FakeSupernode(PieceHost):
 
     def answer(self, handler, nonce, document):
         body = json.dumps(document).encode()
-        handler.reply(200, body, Darter_Auth=self.key.auth_reply(nonce, body))
+        handler.reply(200, body, dict(self.key.sign_reply(nonce, body)))
 
     def serve_message(self, handler, body):
-        nonce = self.key.nonce_of(handler.headers.get("Darter-Auth"), handler.path, body)
+        nonce = self.key.check_request(handler.headers.get("Darter-Auth"), handler.path, body)
         if nonce is None:
             self.refused.append((handler.path, body))
             handler.reply(401)
@@ -431,14 +340,14 @@ def says(body):
     def fault(handler):
         raw = body(handler.message) if callable(body) else body
         raw = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
-        handler.reply(200, raw, Darter_Auth=handler.host.key.auth_reply(handler.nonce, raw))
+        handler.reply(200, raw, dict(handler.host.key.sign_reply(handler.nonce, raw)))
         return True
     return fault
 
 
 def wrong_mac(handler):
     body = json.dumps({"v": 1, "seq": 1, "state": "waiting"}).encode()
-    handler.reply(200, body, Darter_Auth=handler.host.key.auth_reply("0" * 32, body))
+    handler.reply(200, body, dict(handler.host.key.sign_reply("0" * 32, body)))
     return True
 
 
@@ -456,7 +365,8 @@ def not_joins(fault):
 
 def lie(handler, body):
     wrong = bytes([body[0] ^ 1]) + body[1:]
-    handler.reply(206, wrong, Content_Range=handler.headers["Range"].replace("=", " ") + "/*")
+    whole = handler.headers["Range"].replace("=", " ") + "/*"
+    handler.reply(206, wrong, {"Content-Range": whole})
     return True
 
 
