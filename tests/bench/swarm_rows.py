@@ -21,7 +21,7 @@ def run_json(*argv):
 
 
 def run_swarm(b, *options):
-    return run_json(HERE / "swarm", "--bin", b.bin, *options)
+    return run_json(HERE / "swarm", "--bin", b.bin, "--build", b.build, *options)
 
 
 def compare(b, say, nodes, mbit, mib, runs):
@@ -37,7 +37,8 @@ def compare(b, say, nodes, mbit, mib, runs):
             f"| {r['from_peer']:.0%} | {r['from_seed']:.0%} |")
     say()
     say(f"Runs of the swarm: {', '.join(f'{last:.3f}' for last in swarm['all_last'])}. "
-        f"Headers of packets alone cost {FRAME_OVERHEAD} of such a link.")
+        f"A node used {swarm['node_cpu_s']:.2f} CPU seconds. Headers of packets alone cost "
+        f"{FRAME_OVERHEAD} of such a link.")
 
 
 def row_swarm_8(b, say):
@@ -61,7 +62,7 @@ def row_swarm_sim(b, say):
 
 def row_swarm_small(b, say):
     say("## A cold blob of 10 KiB: through the swarm / straight from the registry")
-    r = run_swarm(b, "--small", "--runs", 31, "--delay", 10)
+    r = run_swarm(b, "--small", "--runs", 31, "--delay", 40)
     say("| round trip ms | straight ms | swarm ms | more round trips |")
     say("|---|---|---|---|")
     say(f"| {r['round_trip_ms']:.0f} | {r['straight_ms']:.1f} | {r['swarm_ms']:.1f} "

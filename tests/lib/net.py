@@ -22,6 +22,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 
@@ -152,6 +153,7 @@ class Delay:
     def __init__(self, device, other, seconds):
         self.source, self.sink = raw_socket(device), raw_socket(other, 0)
         self.seconds = seconds
+        sys.setswitchinterval(0.0002)  # threads that only wait must not wait for each other
         self.waiting = queue.SimpleQueue()
         for work in (self.read, self.write):
             threading.Thread(target=work, daemon=True).start()
