@@ -134,8 +134,8 @@ static struct boss {
     bool is_flying[LAB_PIECES];
     unsigned n_begun, n_wishes, n_opened, n_landed, n_fetched, n_ended, n_cancelled, n_refused;
     _Atomic bool has_left; /* task_leave_registries() said so */
-    int code;      /* of the last fetch */
-    int size_code; /* of task_know_size() */
+    int code;              /* of the last fetch */
+    int size_code;         /* of task_know_size() */
     uint64_t wanted;
     enum task_state how;
     struct dt_err err;
