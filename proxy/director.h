@@ -2,8 +2,8 @@
  * proxy/director.h - what a supernode's word means for a task of this node.
  *
  *   per task:  begin -> join -> (assignments -> fetches -> reports)* -> end -> leave
- *              lost: registries at once; back: the streams finish their piece, and the swarm goes
- * on
+ *              lost: another supernode, or registries at once
+ *              back: the registries' streams finish their piece, and the swarm goes on
  *
  * The modes and what makes them change are director_mode.h; one session with a supernode is
  * exchange.h. Each task's object lives on the task's loop; what the admin endpoint shows of it lies

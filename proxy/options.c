@@ -63,8 +63,8 @@ static const struct dt_option options_table[] = {
     {"upstream", DT_OPT_LIST, AT(upstream_flags), NULL, "NAME=URL[,URL...]",
      "A registry to be a mirror of: the name images are pulled by, and where it really is, origin "
      "first, standby registries after it. Replaces an upstream of the same name in the file. May "
-     "be "
-     "repeated. Without any, docker.io is mirrored.",
+     "be repeated. "
+     "Without any, docker.io is mirrored.",
      false, true},
     {"default-upstream", DT_OPT_STRING, AT(default_upstream), NULL, "NAME",
      "The upstream of requests that name none (Docker Engine and Podman send no ?ns=). Without it, "

@@ -124,7 +124,7 @@ static int flight_check_digest(struct repository_flight *flight, const char *bod
     return 0;
 }
 
-/* For proxy_ask: is the body of this GET a manifest, and the right one? Keeps it if so. */
+/* For transfer_ask: is the body of this GET a manifest, and the right one? Keeps it if so. */
 static int on_check(void *arg, const char *body, size_t len, struct dt_fetch *fetch,
                     struct dt_err *err)
 {

@@ -3,8 +3,8 @@
  *
  *   arrived -> (joined) -> heard -> HELD -> answered with assignments, or empty after a while
  *
- * A newer exchange of the same session releases the older one. One that comes late (two travel at
- * once) still counts as facts. A session that was replaced does not come back: so a join that
+ * A newer exchange of the same session releases the older one. Of one that comes late (two travel
+ * at once) the reports still count. A session that was replaced does not come back: so a join that
  * somebody recorded and sends again moves nothing.
  */
 #define LOG_COMPONENT "exchange"

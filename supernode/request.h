@@ -1,8 +1,9 @@
 /*
  * supernode/request.h - what arrives at the supernode's one listener.
  *
- *   POST /v1/hello     -> node.c on loop 0      POST /v1/exchange -> exchange.c on the digest's
- * loop GET  /v1/blobs/... -> transfer/piece_server.h
+ *   POST /v1/hello      -> node.c on loop 0
+ *   POST /v1/exchange   -> exchange.c on the digest's loop
+ *   GET  /v1/blobs/...  -> transfer/piece_server.h
  *
  *   checked (connection's loop) -> arrived (home loop) -> answered -> sent | client gone
  *

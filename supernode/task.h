@@ -5,8 +5,8 @@
  *   WAITING (for the size) -> OPEN <-> GONE (no way to the bytes that nobody has) -> forgotten
  *
  * Lives on the digest's home loop; one table per loop. Made by the first join, forgotten when
- * nobody has been in it for TASK_FORGET_MS: the cache keeps the seed, the nodes keep what they
- * have.
+ * nobody has been in it for SUPERNODE_TASK_FORGET_MS, and at once when it is gone: the cache keeps
+ * the seed, the nodes keep what they have.
  */
 #ifndef DARTER_SUPERNODE_TASK_H
 #define DARTER_SUPERNODE_TASK_H

@@ -402,7 +402,9 @@ void supernode_peer_hear(struct supernode_task *task, struct task_peer *peer,
     _Static_assert((int)WIRE_WHY_END == (int)SUPERNODE_WHY_END, "one list, said twice");
     uint64_t now_ms = dt_loop_now_ms(task->loop);
     bool has_trouble = false;
-    peer->want_off = exchange->want_off;
+    if (exchange->seq >
+        peer->seq) /* one that was overtaken: its reports are news, its wish is not */
+        peer->want_off = exchange->want_off;
     if (task->swarm == NULL)
         return;
     for (size_t i = 0; i < exchange->n_finished; i++)

@@ -1,7 +1,7 @@
 /*
  * transfer/director.h - whoever has a say in where a task's bytes come from.
  *
- *   task:  begin -> (know_size?, wish*, step*, changed*, fetched*) -> end
+ *   task:  begin -> (opened | wish | may_ask_registries | step | landed | fetched)* -> end
  *
  * A node's director speaks with a supernode about the task and starts the fetches of pieces it was
  * told to; a supernode's own director watches its fill land and says which pieces it need not fetch

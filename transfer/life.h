@@ -1,9 +1,8 @@
 /*
  * transfer/life.h - the parts of a struct transfer, made and ended in the order that is safe.
  *
- *   transfer_open -> (the daemon makes what is its own, transfer_tasks_new) -> dt_loops_start
- *        ... transfer_abort_tasks -> dt_loops_stop -> transfer_tasks_free, its own ->
- * transfer_close
+ *   transfer_open -> transfer_tasks_new, what is the daemon's own -> dt_loops_start -> ...
+ *     -> transfer_abort_tasks -> dt_loops_stop -> the own, transfer_tasks_free -> transfer_close
  *
  * All from main.
  */

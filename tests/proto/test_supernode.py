@@ -147,6 +147,21 @@ def test_a_newer_exchange_releases_the_older_one(origin, supernode, make_node):
     assert session.end(newer)["seq"] == 3
 
 
+def test_of_an_exchange_that_was_overtaken_only_the_reports_count(origin, supernode, make_node):
+    digest, data = add_blob(origin, 2 * MIB)
+    origin.misbehave(faults.Gate(after=0), kind="blob", times=1)
+    node = make_node()
+    node.keep(digest, data, pieces=[0])
+    session = node.session(digest, size=len(data))
+    assert session.exchange()["state"] == "open"
+    overtaken = session.message(gained=[1], want=PIECE)
+    session.exchange(want=3 * PIECE)
+    supernode.ask("/v1/exchange", overtaken)
+    peers = supernode.ask_admin(f"/v1/tasks/{digest}").json()["peers"]
+    row, = (row for row in peers if row["name"] == node.name)
+    assert (row["present"], row["want_off"]) == (2, 3 * PIECE), row
+
+
 def test_an_unknown_session_is_told_to_join_again(origin, supernode, make_node):
     digest, data = add_blob(origin, MIB)
     node = make_node()
