@@ -402,8 +402,8 @@ void supernode_peer_hear(struct supernode_task *task, struct task_peer *peer,
     _Static_assert((int)WIRE_WHY_END == (int)SUPERNODE_WHY_END, "one list, said twice");
     uint64_t now_ms = dt_loop_now_ms(task->loop);
     bool has_trouble = false;
-    if (exchange->seq >
-        peer->seq) /* one that was overtaken: its reports are news, its wish is not */
+    /* Of one that was overtaken the reports are news, the wish is not. */
+    if (exchange->seq > peer->seq)
         peer->want_off = exchange->want_off;
     if (task->swarm == NULL)
         return;
