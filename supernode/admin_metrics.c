@@ -2,14 +2,13 @@
  * supernode/admin_metrics.c - the supernode's numbers on /metrics.
  *
  * They are counted where they arise and copied into gauges just before printing: a row here for
- * each. Any thread.
+ * each. What it serves as a seed is counted by transfer/piece_server.c, as on a node. Any thread.
  */
 #include "supernode/admin_priv.h"
 
 #include "base/metrics.h"
 #include "supernode/node.h"
 #include "supernode/task.h"
-#include "transfer/piece_server.h"
 
 #define TASK_ROW(name, kind, help, field)                                                          \
     DT_METRIC_FIELD("darter_supernode_" name, kind, help, struct supernode_task_counts, field)
@@ -36,15 +35,6 @@ static struct dt_metric_field node_rows[] = {
     NODE_ROW("strikes_total", DT_COUNTER, "Proofs that a node served wrong bytes.", n_strikes),
 };
 
-#define PIECE_ROW(name, kind, help, field)                                                         \
-    DT_METRIC_FIELD("darter_pieces_" name, kind, help, struct piece_server_counts, field)
-static struct dt_metric_field piece_rows[] = {
-    PIECE_ROW("served_total", DT_COUNTER, "Pieces served.", served),
-    PIECE_ROW("refused_total", DT_COUNTER, "Requests for pieces that were refused.", refused),
-    PIECE_ROW("busy_total", DT_COUNTER, "Requests for pieces with no slot free.", busy),
-    PIECE_ROW("served_bytes_total", DT_COUNTER, "Bytes of pieces served.", bytes),
-};
-static DT_DEFINE_GAUGE(uploads, "darter_pieces_uploads", NULL, "Pieces being served.");
 static DT_DEFINE_GAUGE(draining, "darter_supernode_draining", NULL, "1 = takes no new tasks.");
 
 #define N_ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
@@ -53,8 +43,6 @@ void supernode_admin_metrics_register(void)
 {
     dt_metric_fields_register(task_rows, N_ROWS(task_rows));
     dt_metric_fields_register(node_rows, N_ROWS(node_rows));
-    dt_metric_fields_register(piece_rows, N_ROWS(piece_rows));
-    dt_metric_register(&uploads);
     dt_metric_register(&draining);
 }
 
@@ -63,13 +51,9 @@ void supernode_admin_metrics_refresh(void *arg)
     struct supernode *supernode = arg;
     struct supernode_task_counts tasks;
     struct supernode_node_counts nodes;
-    struct piece_server_counts pieces;
     supernode_tasks_count(&tasks, supernode);
     supernode_nodes_count(&nodes, supernode);
-    piece_server_count(&pieces, supernode->pieces);
     dt_metric_fields_set(task_rows, N_ROWS(task_rows), &tasks);
     dt_metric_fields_set(node_rows, N_ROWS(node_rows), &nodes);
-    dt_metric_fields_set(piece_rows, N_ROWS(piece_rows), &pieces);
-    dt_metric_set(&uploads, pieces.uploads);
     dt_metric_set(&draining, atomic_load(&supernode->is_draining));
 }

@@ -178,7 +178,7 @@ def test_metrics_are_valid(supernode):
         if not line.startswith("#"):
             float(line.rsplit(" ", 1)[1])
     for name in ("darter_supernode_nodes", "darter_supernode_tasks", "darter_cache_used_bytes",
-                 "darter_supernode_exchanges_total", "darter_pieces_served_bytes_total"):
+                 "darter_supernode_exchanges_total", "darter_upload_bytes_total"):
         assert supernode.metric(name) >= 0
 
 
