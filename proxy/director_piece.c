@@ -191,7 +191,6 @@ static bool begin_order(struct directed *directed, const struct wire_assignment 
     DT_ASSERT(dt_text_print(url, sizeof url, "http://%s", order->address));
     struct source *source = source_peer_new(director->opts.transfer,
                                             &(struct source_peer_opts){
-                                                .id = order->from,
                                                 .base_url = is_supernode ? supernode.url : url,
                                                 .is_seed = order->is_seed,
                                                 .ticket = directed->ticket,

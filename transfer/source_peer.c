@@ -27,7 +27,6 @@ struct peer_source {
     unsigned magic;
     struct transfer *transfer;
     struct dt_bucket *down; /* borrowed or NULL */
-    char *id;               /* owned */
     char *url;              /* owned */
     char *ticket;           /* owned */
     char *ca_file;          /* owned or NULL */
@@ -346,7 +345,6 @@ static void peer_free(struct source **base_ptr)
         return;
     DT_ASSERT(source->magic == PEER_SOURCE_MAGIC && source->base.n_active == 0);
     source->magic = 0;
-    free(source->id);
     free(source->url);
     dt_free_secret(&source->ticket);
     free(source->ca_file);
@@ -373,7 +371,6 @@ struct source *source_peer_new(struct transfer *transfer, const struct source_pe
     (void)dt_text_print(source->base.name, sizeof(source->base.name), "%s", opts->base_url);
     source->transfer = transfer;
     source->down = opts->down;
-    source->id = dt_strdup(opts->id);
     source->url = dt_asprintf("%s" WIRE_PATH_BLOBS "%s", opts->base_url,
                               dt_digest_format(text, opts->digest));
     source->ticket = dt_strdup(opts->ticket);
@@ -383,19 +380,9 @@ struct source *source_peer_new(struct transfer *transfer, const struct source_pe
     return &source->base;
 }
 
-static const struct peer_source *peer_of(const struct source *base)
+uint64_t source_peer_took_ms(const struct source *base)
 {
     const struct peer_source *source = (const struct peer_source *)base;
     DT_ASSERT(source->magic == PEER_SOURCE_MAGIC);
-    return source;
-}
-
-const char *source_peer_id(const struct source *source)
-{
-    return peer_of(source)->id;
-}
-
-uint64_t source_peer_took_ms(const struct source *source)
-{
-    return peer_of(source)->took_ms;
+    return source->took_ms;
 }

@@ -20,7 +20,6 @@
 #define SOURCE_PEER_STALL_MS   3000u /* no byte for so long while not held back by a limit */
 
 struct source_peer_opts {
-    const char *id;       /* of the node; for logs and reports */
     const char *base_url; /* "http://192.0.2.7:65002" or "https://..." */
     bool is_seed;
     const char *ticket;
@@ -31,7 +30,6 @@ struct source_peer_opts {
     struct wire_sum sum;
 };
 struct source *source_peer_new(struct transfer *, const struct source_peer_opts *);
-const char *source_peer_id(const struct source *);
 uint64_t source_peer_took_ms(const struct source *); /* of the last fetch */
 
 #endif

@@ -350,8 +350,7 @@ static void fetch_start(void *arg)
     (void)arg;
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", dt_httpd_port(lab->node));
     wire_ticket_make(ticket, keys, &lab->digest, SITE, dt_wall_ms() + 60000);
-    struct source_peer_opts opts = {.id = "me",
-                                    .base_url = url,
+    struct source_peer_opts opts = {.base_url = url,
                                     .is_seed = true,
                                     .ticket = ticket,
                                     .digest = &lab->digest,

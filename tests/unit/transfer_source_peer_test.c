@@ -146,8 +146,7 @@ static const struct source_sink_ops ORDER_OPS = {order_on_size, order_on_data, o
 
 static void order_start(void *arg)
 {
-    struct source_peer_opts opts = {.id = "0123456789abcdef",
-                                    .base_url = order.url,
+    struct source_peer_opts opts = {.base_url = order.url,
                                     .ticket = order.how,
                                     .digest = &lab->digest,
                                     .down = order.is_limited ? &share : NULL,
@@ -181,7 +180,6 @@ static void order_free(void *arg)
 {
     (void)arg;
     assert_int_equal(order.source->n_active, 0);
-    assert_string_equal(source_peer_id(order.source), "0123456789abcdef");
     order.source->ops->strike(order.source);
     assert_true(order.source->ops->is_ready(order.source, 0));
     order.source->ops->free(&order.source);
