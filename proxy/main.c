@@ -56,14 +56,11 @@ static int make_base(struct daemon *daemon, struct dt_err *err)
 static int make_parts(struct daemon *daemon, struct dt_err *err)
 {
     struct proxy *proxy = &daemon->proxy;
-    int rc = proxy_repositories_new(proxy, err);
-    if (rc == 0)
-        rc = proxy_pings_new(proxy, err);
-    if (rc == 0)
-        rc = transfer_tasks_new(&proxy->transfer, err);
-    if (rc == 0)
-        rc =
-            proxy_swarm_new(&proxy->swarm, &proxy->transfer, &daemon->options, &proxy->limits, err);
+    proxy_repositories_new(proxy);
+    proxy_pings_new(proxy);
+    transfer_tasks_new(&proxy->transfer);
+    int rc =
+        proxy_swarm_new(&proxy->swarm, &proxy->transfer, &daemon->options, &proxy->limits, err);
     if (rc == 0)
         rc = dt_loops_start(proxy->transfer.loops, err);
     daemon->is_running = rc == 0;

@@ -47,11 +47,9 @@ struct proxy_pings {
     struct ping *pings; /* loop after loop, upstream after upstream */
 };
 
-int proxy_pings_new(struct proxy *proxy, struct dt_err *err)
+void proxy_pings_new(struct proxy *proxy)
 {
     struct proxy_pings *pings = dt_new(struct proxy_pings);
-
-    (void)err; /* nothing here fails; the signature is that of its siblings */
     pings->n_loops = dt_loops_count(proxy->transfer.loops);
     pings->pings = dt_new_array(struct ping, pings->n_loops * proxy->n_upstreams);
     for (size_t i = 0; i < pings->n_loops * proxy->n_upstreams; i++) {
@@ -60,7 +58,6 @@ int proxy_pings_new(struct proxy *proxy, struct dt_err *err)
         pings->pings[i].upstream = &proxy->upstreams[i % proxy->n_upstreams];
     }
     proxy->pings = pings;
-    return 0;
 }
 
 void proxy_pings_free(struct proxy *proxy)

@@ -7,7 +7,7 @@
 
 #include "proxy/proxy.h"
 
-int proxy_pings_new(struct proxy *, struct dt_err *err); /* fills proxy->pings */
-void proxy_pings_free(struct proxy *);                   /* after the loops stopped */
+void proxy_pings_new(struct proxy *);  /* fills proxy->pings */
+void proxy_pings_free(struct proxy *); /* after the loops stopped */
 
 #endif

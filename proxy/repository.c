@@ -37,11 +37,9 @@ void proxy_refusal_fini(struct proxy_refusal *refusal)
     dt_free(&refusal->www_authenticate);
 }
 
-int proxy_repositories_new(struct proxy *proxy, struct dt_err *err)
+void proxy_repositories_new(struct proxy *proxy)
 {
     struct proxy_repositories *repositories = dt_new(struct proxy_repositories);
-
-    (void)err; /* nothing here fails; the signature is that of its siblings */
     repositories->n_loops = dt_loops_count(proxy->transfer.loops);
     repositories->tables = dt_new_array(struct repository_table, repositories->n_loops);
     for (unsigned i = 0; i < repositories->n_loops; i++) {
@@ -49,7 +47,6 @@ int proxy_repositories_new(struct proxy *proxy, struct dt_err *err)
         repositories->tables[i].loop = dt_loops_at(proxy->transfer.loops, i);
     }
     proxy->repositories = repositories;
-    return 0;
 }
 
 static void repository_free(struct repository *repository)

@@ -23,8 +23,8 @@
 #define PROXY_REPOSITORY_WAITING_MAX                                                               \
     1024 /* requests that wait in one; more are told to come later */
 
-int proxy_repositories_new(struct proxy *, struct dt_err *err); /* fills proxy->repositories */
-void proxy_repositories_free(struct proxy *);                   /* after the loops stopped */
+void proxy_repositories_new(struct proxy *);  /* fills proxy->repositories */
+void proxy_repositories_free(struct proxy *); /* after the loops stopped */
 
 enum proxy_freshness { PROXY_HIT, PROXY_MISS, PROXY_STALE };
 const char *proxy_freshness_word(enum proxy_freshness); /* "HIT", "MISS", "STALE" */

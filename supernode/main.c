@@ -77,17 +77,15 @@ static int make_parts(struct daemon *daemon, struct dt_err *err)
                                .cache_min_free_bytes = options->cache_min_free_bytes,
                            },
                            err);
-    if (rc == 0)
-        rc = transfer_tasks_new(&supernode->transfer, err);
-    if (rc == 0)
-        rc = supernode_core_new(supernode, err);
-    if (rc == 0)
-        supernode->pair = supernode_pair_new(supernode);
-    if (rc == 0)
-        rc = dt_loops_start(supernode->transfer.loops, err);
-    daemon->is_running = rc == 0;
     if (rc < 0)
         return rc;
+    transfer_tasks_new(&supernode->transfer);
+    supernode_core_new(supernode);
+    supernode->pair = supernode_pair_new(supernode);
+    rc = dt_loops_start(supernode->transfer.loops, err);
+    if (rc < 0)
+        return rc;
+    daemon->is_running = true;
     supernode_core_start(supernode);
     supernode_pair_start(supernode->pair);
     return 0;

@@ -17,11 +17,9 @@
 
 /* ---- the table ---- */
 
-int supernode_nodes_new(struct supernode *supernode, struct dt_err *err)
+void supernode_nodes_new(struct supernode *supernode)
 {
-    (void)err; /* memory does not fail */
     supernode->nodes = dt_new(struct supernode_nodes);
-    return 0;
 }
 
 static void drop_node(struct supernode *supernode, struct node *node)

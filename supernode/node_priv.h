@@ -57,11 +57,10 @@ struct supernode_nodes {
     struct node_rule *rules;
     uint32_t n_banned_rules, n_limit_rules;
     struct dt_timer sweep;
-    bool is_started;
     _Atomic uint64_t n_here, n_banned, n_holdings, n_hellos, n_strikes;
 };
 
-int supernode_nodes_new(struct supernode *, struct dt_err *err);
+void supernode_nodes_new(struct supernode *);
 void supernode_nodes_start(struct supernode *);  /* any thread */
 void supernode_nodes_stop_loop(void *supernode); /* on loop 0 */
 void supernode_nodes_free(struct supernode *);

@@ -47,15 +47,13 @@ struct proof {
     struct wire_sum sum;
 };
 
-int supernode_proofs_new(struct supernode *supernode, struct dt_err *err)
+void supernode_proofs_new(struct supernode *supernode)
 {
-    (void)err; /* memory does not fail */
     dt_metric_register(&metric_proofs);
     dt_metric_register(&metric_proved);
     supernode->proofs = dt_new(struct supernode_proofs);
     supernode->proofs->recents =
         dt_new_array(struct recents, dt_loops_count(supernode->transfer.loops));
-    return 0;
 }
 
 void supernode_proofs_free(struct supernode *supernode)

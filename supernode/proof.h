@@ -20,7 +20,7 @@
 #define PROOF_STALL_MS    3000u
 #define PROOF_TOTAL_MS    30000u
 
-int supernode_proofs_new(struct supernode *, struct dt_err *err);
+void supernode_proofs_new(struct supernode *);
 void supernode_proofs_free(struct supernode *); /* after the loops stopped */
 
 struct supernode_accusation {

@@ -13,25 +13,21 @@
 #include "supernode/task_priv.h"
 #include "transfer/piece_server.h"
 
-int supernode_core_new(struct supernode *supernode, struct dt_err *err)
+void supernode_core_new(struct supernode *supernode)
 {
     wire_id_make(supernode->id);
     supernode->director =
         (struct transfer_director){.ops = &supernode_director_ops, .arg = supernode};
     supernode->transfer.director = &supernode->director;
-    int rc = supernode_nodes_new(supernode, err);
-    if (rc == 0)
-        rc = supernode_tasks_new(supernode, err);
-    if (rc == 0)
-        rc = supernode_proofs_new(supernode, err);
-    if (rc == 0)
-        supernode->pieces =
-            piece_server_new(&(struct piece_server_opts){.transfer = &supernode->transfer,
-                                                         .keys = supernode->keys,
-                                                         .site = supernode->site,
-                                                         .max_uploads = supernode->max_uploads,
-                                                         .up = &supernode->up});
-    return rc;
+    supernode_nodes_new(supernode);
+    supernode_tasks_new(supernode);
+    supernode_proofs_new(supernode);
+    supernode->pieces =
+        piece_server_new(&(struct piece_server_opts){.transfer = &supernode->transfer,
+                                                     .keys = supernode->keys,
+                                                     .site = supernode->site,
+                                                     .max_uploads = supernode->max_uploads,
+                                                     .up = &supernode->up});
 }
 
 void supernode_core_start(struct supernode *supernode)

@@ -65,8 +65,8 @@ struct supernode {
     _Atomic bool is_stopping; /* the process ends */
 };
 
-/* Needs `transfer` complete but for `director`. Errors: DT_EIO, DT_EINVAL. */
-int supernode_core_new(struct supernode *, struct dt_err *err);
+/* Needs `transfer` complete but for `director`. */
+void supernode_core_new(struct supernode *);
 /* The loops run. */
 void supernode_core_start(struct supernode *);
 /* Answers everybody who waits (503: they ask the next supernode) and lets go of every fill. Sets

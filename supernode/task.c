@@ -31,13 +31,11 @@ const char *supernode_task_state_word(enum supernode_task_state state)
 
 /* ---- the tables ---- */
 
-int supernode_tasks_new(struct supernode *supernode, struct dt_err *err)
+void supernode_tasks_new(struct supernode *supernode)
 {
-    (void)err; /* memory does not fail */
     supernode->tasks = dt_new(struct supernode_tasks);
     supernode->tasks->tables =
         dt_new_array(struct task_table, dt_loops_count(supernode->transfer.loops));
-    return 0;
 }
 
 static void free_table(struct task_table *table)

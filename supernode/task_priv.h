@@ -113,7 +113,7 @@ void supernode_task_gone(struct supernode_task *, const struct dt_err *err);
 /* Must the registry be asked: is there a piece that neither the seed nor any node has? */
 bool supernode_task_needs_registry(const struct supernode_task *);
 uint32_t supernode_hash_name(const char *name);
-int supernode_tasks_new(struct supernode *, struct dt_err *err);
+void supernode_tasks_new(struct supernode *);
 void supernode_tasks_stop_loop(void *supernode); /* on each loop: ends every task of it */
 void supernode_tasks_free(struct supernode *);
 

@@ -23,15 +23,12 @@ struct transfer_accounts {
     struct account **by_endpoint; /* one table per loop */
 };
 
-int transfer_accounts_new(struct transfer *transfer, struct dt_err *err)
+void transfer_accounts_new(struct transfer *transfer)
 {
     struct transfer_accounts *accounts = dt_new(struct transfer_accounts);
-
-    (void)err; /* nothing here fails; the signature is that of its siblings */
     accounts->n_loops = dt_loops_count(transfer->loops);
     accounts->by_endpoint = dt_new_array(struct account *, accounts->n_loops);
     transfer->accounts = accounts;
-    return 0;
 }
 
 struct reg_tokens *transfer_account_tokens(struct transfer *transfer, struct reg_endpoint *endpoint)

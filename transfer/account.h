@@ -9,7 +9,7 @@
 #include "transfer/transfer.h"
 #include "registry-client/token.h"
 
-int transfer_accounts_new(struct transfer *, struct dt_err *err);
+void transfer_accounts_new(struct transfer *);
 void transfer_accounts_free(struct transfer *);
 /* The calling loop's token cache for this endpoint. Borrowed. For an endpoint without credentials
  * it fetches anonymous tokens (used to learn whether a repository is public). */

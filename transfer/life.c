@@ -37,7 +37,7 @@ int transfer_open(struct transfer *transfer, const struct transfer_life_opts *op
                                              .pool = transfer->pool},
                         err);
     if (rc == 0)
-        rc = transfer_accounts_new(transfer, err);
+        transfer_accounts_new(transfer);
     return rc;
 }
 

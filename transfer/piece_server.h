@@ -7,8 +7,8 @@
  *
  * No ticket, a wrong or an old one: 401. Another site's: 403. Not here, or not here soon enough:
  * 404. More uploads than slots: 503 with Retry-After. The bytes go out by the same body that
- * serves clients (base/httpd.h file spans, sendfile), at the rate the limits allow. Bodies and
- * counters live on the connection's loop; the number of uploads is one atomic.
+ * serves clients (base/httpd.h file spans, sendfile), at the rate the limits allow. An upload lives
+ * on its connection's loop; the counts are atomics.
  */
 #ifndef DARTER_TRANSFER_PIECE_SERVER_H
 #define DARTER_TRANSFER_PIECE_SERVER_H
@@ -38,6 +38,7 @@ struct piece_server_counts {
     uint64_t served, refused, busy, bytes; /* since start */
     unsigned uploads;                      /* now */
 };
+/* Any thread. */
 void piece_server_count(struct piece_server_counts *out, struct piece_server *);
 
 #endif

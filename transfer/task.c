@@ -40,9 +40,8 @@ const char *task_state_word(enum task_state state)
     return WORDS[state];
 }
 
-int transfer_tasks_new(struct transfer *transfer, struct dt_err *err)
+void transfer_tasks_new(struct transfer *transfer)
 {
-    (void)err; /* memory does not fail */
     dt_metric_register(&metric_tasks);
     task_streams_register_metrics();
     dt_metric_register(&metric_failed);
@@ -50,7 +49,6 @@ int transfer_tasks_new(struct transfer *transfer, struct dt_err *err)
     dt_metric_register(&metric_running);
     transfer->tasks = dt_new(struct transfer_tasks);
     transfer->tasks->tables = dt_new_array(struct task *, dt_loops_count(transfer->loops));
-    return 0;
 }
 
 void transfer_tasks_free(struct transfer *transfer)

@@ -30,7 +30,7 @@ enum task_state {
 };
 const char *task_state_word(enum task_state);
 
-int transfer_tasks_new(struct transfer *, struct dt_err *err);
+void transfer_tasks_new(struct transfer *);
 void transfer_tasks_free(struct transfer *); /* after the loops stopped */
 /* Ends every task (partial blobs stay for a resume); done(arg) on the calling loop or thread-less
  * via post to `loop`. For shutdown. */

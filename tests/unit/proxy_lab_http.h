@@ -16,7 +16,7 @@ struct lab_listener {
 static inline void lab_listen(struct lab_listener *listener, struct lab *lab)
 {
     struct dt_err err = {0};
-    DT_ASSERT(proxy_pings_new(&lab->proxy, &err) == 0);
+    proxy_pings_new(&lab->proxy);
     lab_run(lab);
     DT_ASSERT(dt_httpd_start(&listener->httpd, lab->proxy.transfer.loops,
                              &(struct dt_httpd_opts){.name = "test",
