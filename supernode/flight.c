@@ -9,6 +9,8 @@
 
 #define FLIGHT_UNKNOWN_MS 4000 /* how long a transfer takes before anything was measured */
 #define FLIGHT_EXTRA_MS   20   /* asking, and telling */
+#define FLIGHT_OVERDUE    2u   /* times what it should take, and ... */
+#define FLIGHT_OVERDUE_MS 1000u
 
 uint32_t swarm_flight_find(const struct swarm_peer *peer, uint32_t piece, uint32_t from)
 {
@@ -109,4 +111,22 @@ void swarm_flight_end(struct supernode_swarm *swarm, uint32_t to, uint32_t place
     }
     swarm_stand_as_source(swarm, from);
     swarm_stand_as_receiver(swarm, to);
+}
+
+size_t supernode_swarm_overdue(uint32_t *out_from, size_t max, const struct supernode_swarm *swarm,
+                               uint32_t to, uint64_t now_ms)
+{
+    uint32_t slot = swarm_slot(swarm, to);
+    size_t n = 0;
+    if (slot == SUPERNODE_NONE)
+        return 0;
+    for (uint32_t i = 0; i < SWARM_FLIGHTS && n < max; i++) {
+        const struct swarm_flight *flight = &swarm->peers[slot].flights[i];
+        if (flight->from == SUPERNODE_NONE || swarm->peers[flight->from].is_seed)
+            continue;
+        uint64_t patience_ms = (uint64_t)flight->expect_ms * FLIGHT_OVERDUE + FLIGHT_OVERDUE_MS;
+        if (now_ms >= flight->started_ms + patience_ms)
+            out_from[n++] = swarm_handle(swarm, flight->from);
+    }
+    return n;
 }

@@ -102,6 +102,11 @@ bool supernode_swarm_failed(struct supernode_swarm *, const struct supernode_fai
 bool supernode_swarm_gained(struct supernode_swarm *, uint32_t peer, uint32_t piece);
 bool supernode_swarm_lost(struct supernode_swarm *, uint32_t peer, uint32_t piece);
 
+/* Peers that are sending to this one for far longer than it should take; seeds are not meant. At
+ * most `max` are listed; returns how many. */
+size_t supernode_swarm_overdue(uint32_t *out_from, size_t max, const struct supernode_swarm *,
+                               uint32_t to, uint64_t now_ms);
+
 /* What there is to see; unknown peers give 0 and false. */
 struct supernode_swarm_view {
     uint32_t n_pieces, n_peers, n_seeds, n_complete; /* complete: peers that hold all; no seeds */

@@ -334,6 +334,7 @@ static void hear_finished(struct supernode_task *task, struct task_peer *peer,
         task->seed_bytes += len;
         atomic_fetch_add(&tasks->seed_bytes, len);
     } else {
+        peer->n_busy = 0;
         task->peer_bytes += len;
         atomic_fetch_add(&tasks->peer_bytes, len);
     }
@@ -358,18 +359,6 @@ static void accuse(struct supernode_task *task, const struct task_peer *source, 
     supernode_proof_start(task->supernode, &accusation);
 }
 
-/* Whoever could not get one piece from there will not ask there again for a while: what only that
- * source has must come from a registry, or the receiver would wait. */
-static void note_trouble(struct supernode_task *task, const struct supernode_failure *failure)
-{
-    supernode_row_set(task->troubled, failure->piece);
-    for (uint32_t piece = 0; failure->why != SUPERNODE_WHY_BAD_SUM && piece < task->n_pieces;
-         piece++)
-        if (supernode_swarm_copies(task->swarm, piece) <= 1 &&
-            supernode_swarm_has(task->swarm, failure->from, piece))
-            supernode_row_set(task->troubled, piece);
-}
-
 static bool hear_failed(struct supernode_task *task, struct task_peer *peer,
                         const struct wire_failed *failed, uint64_t now_ms)
 {
@@ -390,10 +379,7 @@ static bool hear_failed(struct supernode_task *task, struct task_peer *peer,
     atomic_fetch_add(&task->supernode->tasks->n_failed, 1);
     if (failed->why == WIRE_WHY_BAD_SUM)
         accuse(task, supernode_peer_at(task, failure.from), failed->piece);
-    if (failed->why == WIRE_WHY_BUSY || failure.from == task->seed_handle)
-        return false;
-    note_trouble(task, &failure);
-    return true;
+    return supernode_trouble_heard(task, peer, &failure);
 }
 
 void supernode_peer_hear(struct supernode_task *task, struct task_peer *peer,
@@ -444,7 +430,9 @@ static bool is_lost(const struct task_peer *peer, uint64_t now_ms)
 void supernode_peers_upkeep(struct supernode_task *task, uint64_t now_ms)
 {
     struct task_peer *peer, *next;
+    bool has_trouble = false;
     HASH_ITER (hh, task->peers, peer, next) {
+        has_trouble |= supernode_trouble_looked_for(task, peer, now_ms);
         if (peer->held != NULL && is_to_be_answered(task, peer, now_ms)) {
             supernode_peer_answer(task, peer);
         } else if (is_lost(peer, now_ms)) {
@@ -452,4 +440,6 @@ void supernode_peers_upkeep(struct supernode_task *task, uint64_t now_ms)
             supernode_peer_remove(task, peer);
         }
     }
+    if (has_trouble)
+        supernode_seed_reconsider(task->seed);
 }

@@ -1,7 +1,8 @@
 /*
  * supernode/task_priv.h - the inside of a task, shared by task.c (life), exchange.c (what is said),
  * task_peer.c (who is in it), task_plan.c (turns of the planner, answers), task_node.c (what the
- * table of nodes tells), task_view.c and seed.c (the fill). All on the task's home loop.
+ * table of nodes tells), trouble.c (nodes that do not bring what they have), task_view.c and seed.c
+ * (the fill). All on the task's home loop.
  */
 #ifndef DARTER_SUPERNODE_TASK_PRIV_H
 #define DARTER_SUPERNODE_TASK_PRIV_H
@@ -42,6 +43,7 @@ struct task_peer {
     uint64_t ticket_until_ms; /* wall clock; its ticket is good until then */
     uint64_t told_limit;
     uint64_t want_off;
+    unsigned n_busy; /* times it was sent away by a node, without a piece between them */
     struct wire_join *join; /* owned; until the swarm knows what it has */
     struct supernode_assignment pending[TASK_PENDING_MAX];
     unsigned n_pending;
@@ -140,6 +142,17 @@ void supernode_peer_add_holder(struct supernode_task *, const struct task_holder
 void supernode_peer_hear(struct supernode_task *, struct task_peer *,
                          const struct wire_exchange *); /* its reports */
 void supernode_peers_upkeep(struct supernode_task *, uint64_t now_ms);
+
+/* trouble.c */
+/* This node does not bring what it has: from now on its pieces are the registry's too. False: it
+ * was known, or there is nothing that only nodes have. */
+bool supernode_trouble_with(struct supernode_task *, uint32_t from);
+/* A receiver failed to get a piece from a node. True: something changed for the fill. */
+bool supernode_trouble_heard(struct supernode_task *, struct task_peer *to,
+                             const struct supernode_failure *);
+/* Who has been sending to this one for too long? True as above. */
+bool supernode_trouble_looked_for(struct supernode_task *, const struct task_peer *to,
+                                  uint64_t now_ms);
 
 /* exchange.c */
 /* Who holds the blob is known: the joins that waited for it go on. */

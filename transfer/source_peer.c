@@ -20,6 +20,7 @@
 #include "transfer/brake.h"
 
 #define PEER_SOURCE_MAGIC 0x70656572u
+#define RATE_MIN          8192u         /* bytes/s: who sends less is stalled */
 #define GIVE_BYTES        (256 * 1024u) /* at a time: the task may want to pause in between */
 
 struct peer_source {
@@ -60,6 +61,9 @@ struct source_fetch {
     struct transfer_brake brake;
     struct dt_timer turn; /* the next thing to do, outside of the caller's call */
     uint64_t began_ms;
+    struct dt_timer pace; /* looks at the rate, from the head to the last byte */
+    size_t paced;         /* received when it looked last */
+    bool was_held;        /* by a limit of ours since then */
 };
 
 /* ---- the end ---- */
@@ -68,6 +72,7 @@ static void fetch_free(struct source_fetch *fetch)
 {
     fetch->source->base.n_active--;
     dt_timer_clear(&fetch->turn);
+    dt_timer_clear(&fetch->pace);
     transfer_brake_release(&fetch->brake);
     if (fetch->job != NULL)
         fetch->job->fetch = NULL; /* it frees itself when the pool is done */
@@ -215,20 +220,40 @@ static int read_head(struct source_fetch *fetch, const struct dt_fetch_head *hea
     return 0;
 }
 
+/* Somebody who sends a byte now and then would never be called silent, and would keep a slot of
+ * ours for days. */
+static void on_pace(void *arg)
+{
+    struct source_fetch *fetch = arg;
+    uint64_t min_bytes = (uint64_t)RATE_MIN * SOURCE_PEER_STALL_MS / 1000;
+    if (!fetch->was_held && fetch->got - fetch->paced < min_bytes) {
+        dt_err_set(&fetch->err, DT_ETIMEOUT, "%s sends %u bytes in %u ms", fetch->source->base.name,
+                   (unsigned)(fetch->got - fetch->paced), SOURCE_PEER_STALL_MS);
+        finish(fetch);
+        return;
+    }
+    fetch->was_held = false;
+    fetch->paced = fetch->got;
+    dt_timer_set(&fetch->pace, SOURCE_PEER_STALL_MS);
+}
+
 static bool on_head(void *arg, const struct dt_fetch_head *head)
 {
     struct source_fetch *fetch = arg;
     if (read_head(fetch, head) < 0)
         return false;
     fetch->bytes = dt_realloc(NULL, fetch->len); /* at most CACHE_PIECE_SIZE_MAX */
+    dt_timer_set(&fetch->pace, SOURCE_PEER_STALL_MS);
     return true;
 }
 
 static bool on_data(void *arg, const void *bytes, size_t len)
 {
     struct source_fetch *fetch = arg;
-    if (!transfer_brake_pass(&fetch->brake, len))
+    if (!transfer_brake_pass(&fetch->brake, len)) {
+        fetch->was_held = true;
         return false;
+    }
     DT_ASSERT(len <= fetch->len - fetch->got); /* max_body_bytes stops what is longer */
     memcpy(fetch->bytes + fetch->got, bytes, len);
     fetch->got += len;
@@ -239,6 +264,7 @@ static void on_done(void *arg, const struct dt_err *err)
 {
     struct source_fetch *fetch = arg;
     fetch->http = NULL;
+    dt_timer_clear(&fetch->pace);
     transfer_brake_release(&fetch->brake);
     if (fetch->err.code == 0 && err->code == DT_ETOOBIG)
         dt_err_set(&fetch->err, DT_EPROTO, "%s sends more than the piece",
@@ -304,6 +330,7 @@ static struct source_fetch *peer_fetch(struct source *base, const struct source_
                                    .began_ms = dt_loop_now_ms(dt_loop_current())};
     base->n_active++;
     dt_timer_init(&fetch->turn, dt_loop_current(), on_turn, fetch);
+    dt_timer_init(&fetch->pace, dt_loop_current(), on_pace, fetch);
     transfer_brake_init(&fetch->brake, source->transfer->down, source->down, go_on, fetch);
     ask(fetch);
     return fetch;
