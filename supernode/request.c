@@ -155,6 +155,14 @@ static void note_where_from(struct supernode_request *request)
         memcpy(request->seen_from, peer, len);
 }
 
+static bool is_from_here(const struct supernode_request *request)
+{
+    struct dt_addr addr;
+    char text[WIRE_ADDRESS_MAX + 8];
+    return dt_text_print(text, sizeof(text), "%s:1", request->seen_from) &&
+           dt_addr_parse(&addr, text, NULL) == 0 && dt_addr_is_local(&addr);
+}
+
 int supernode_request_address(wire_address out, const struct supernode_request *request,
                               const char *told, struct dt_err *err)
 {
@@ -167,6 +175,9 @@ int supernode_request_address(wire_address out, const struct supernode_request *
     int rc = dt_addr_parse(&addr, out, err);
     if (rc == 0 && (addr.unix_path[0] != '\0' || addr.port == 0))
         rc = dt_err_set(err, DT_EINVAL, "a node is found at a numeric address and a port");
+    /* Everybody else's loopback is another one, with other doors than a piece port. */
+    if (rc == 0 && dt_addr_is_local(&addr) && !is_from_here(request))
+        rc = dt_err_set(err, DT_EINVAL, "%.80s is nothing that others reach", out);
     return rc;
 }
 

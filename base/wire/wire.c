@@ -3,6 +3,7 @@
  */
 #include "base/wire/wire.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "base/http.h"
@@ -42,6 +43,28 @@ bool wire_name_is_valid(const char *name)
     return len > 0 && len <= WIRE_NAME_MAX && strspn(name, ALLOWED) == len;
 }
 
+/* Where no node can be found: "this host", link-local (the cloud's metadata is there), multicast
+ * and what is above. Others are made to connect to these addresses, so it matters what they are. */
+static bool is_no_host_v4(const uint8_t *ip)
+{
+    return ip[0] == 0 || ip[0] >= 224 || (ip[0] == 169 && ip[1] == 254);
+}
+
+static bool is_no_host(const char *host)
+{
+    static const uint8_t MAPPED[12] = {[10] = 0xff, [11] = 0xff};
+    static const uint8_t NONE[16];
+    uint8_t ip[16];
+    if (inet_pton(AF_INET, host, ip) == 1)
+        return is_no_host_v4(ip);
+    if (inet_pton(AF_INET6, host, ip) != 1)
+        return true;
+    if (memcmp(ip, MAPPED, sizeof(MAPPED)) == 0)
+        return is_no_host_v4(ip + sizeof(MAPPED));
+    return memcmp(ip, NONE, sizeof(NONE)) == 0 || ip[0] == 0xff ||
+           (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80);
+}
+
 bool wire_address_is_valid(const char *address)
 {
     struct dt_addr parsed;
@@ -49,10 +72,10 @@ bool wire_address_is_valid(const char *address)
 
     if (strlen(address) >= WIRE_ADDRESS_MAX)
         return false;
-    if (!dt_text_print(full, sizeof(full), "%s%s", address[0] == ':' ? "0.0.0.0" : "", address))
+    if (!dt_text_print(full, sizeof(full), "%s%s", address[0] == ':' ? "127.0.0.1" : "", address))
         return false;
     return dt_addr_parse(&parsed, full, NULL) == 0 && parsed.unix_path[0] == '\0' &&
-           parsed.port != 0;
+           parsed.port != 0 && !is_no_host(parsed.host);
 }
 
 uint32_t wire_pieces_of(uint64_t size, uint32_t piece_size)

@@ -53,7 +53,8 @@ bool wire_sum_equal(const struct wire_sum *, const struct wire_sum *);
 void wire_id_make(wire_id out); /* random */
 bool wire_id_is_valid(const char *);
 bool wire_name_is_valid(const char *);
-/* "192.0.2.1:65002", "[2001:db8::1]:65002", ":65002" (the host is where it comes from). */
+/* "192.0.2.1:65002", "[2001:db8::1]:65002", ":65002" (the host is where it comes from). Not one
+ * where no node can be: unspecified, link-local, multicast. */
 bool wire_address_is_valid(const char *);
 /* Pieces of a blob; 0 when the two make no blob within the limits above, or an empty one. */
 uint32_t wire_pieces_of(uint64_t size, uint32_t piece_size);

@@ -59,8 +59,10 @@ static void name__is_safe_in_headers_logs_and_metrics(void **state)
 static void address__is_numbers_and_a_port(void **state)
 {
     (void)state;
-    static const char *const good[] = {"192.0.2.1:65002", "[2001:db8::1]:1", ":65002",
-                                       "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535"};
+    static const char *const good[] = {
+        "192.0.2.1:65002", "[2001:db8::1]:1",
+        ":65002",          "[2001:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535",
+        "127.0.0.1:1",     "[::1]:1"};
     static const char *const bad[] = {
         "",           "192.0.2.1",   "192.0.2.1:",     "192.0.2.1:0",    ":0",
         ":",          ":65536",      "example.com:80", "unix:/run/sock", "[::1]",
@@ -75,6 +77,18 @@ static void address__is_numbers_and_a_port(void **state)
     memset(longest, '1', sizeof(longest) - 1);
     longest[sizeof(longest) - 1] = '\0';
     assert_false(wire_address_is_valid(longest));
+}
+
+static void address__is_where_a_node_can_be(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "0.0.0.0:80", "169.254.169.254:80", "224.0.0.1:80",  "255.255.255.255:80",
+        "[::]:80",    "[fe80::1]:80",       "[ff02::1]:80",  "[::ffff:169.254.169.254]:80",
+        "0.1.2.3:80", "[febf::1]:80",       "239.1.2.3:443", "[::ffff:0.0.0.0]:80",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(wire_address_is_valid(bad[i]));
 }
 
 static void pieces_of__knows_its_limits(void **state)
@@ -187,6 +201,7 @@ int main(void)
         cmocka_unit_test(id__is_random_and_valid),
         cmocka_unit_test(name__is_safe_in_headers_logs_and_metrics),
         cmocka_unit_test(address__is_numbers_and_a_port),
+        cmocka_unit_test(address__is_where_a_node_can_be),
         cmocka_unit_test(pieces_of__knows_its_limits),
         cmocka_unit_test(rendezvous__is_the_same_in_every_program),
         cmocka_unit_test(rendezvous__depends_on_names_and_not_on_their_order),
