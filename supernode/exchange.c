@@ -8,6 +8,7 @@
  * somebody recorded and sends again moves nothing.
  */
 #define LOG_COMPONENT "exchange"
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -87,22 +88,27 @@ static bool is_of_the_past(const struct task_peer *peer, uint64_t session)
     return false;
 }
 
-static void offer_way(struct supernode_task *task, const struct task_peer *peer,
+static void offer_way(struct supernode_task *task, struct task_peer *peer,
                       struct supernode_request *request)
 {
-    const struct wire_join *join = peer->join;
+    struct wire_join *join = peer->join;
     struct supernode *supernode = task->supernode;
+    char *repository = join->repository; /* the seed may remove the peer */
+    join->repository = NULL;
     struct seed_way way = {
         .upstream = reg_upstream_find(supernode->upstreams, supernode->n_upstreams, join->upstream),
-        .repository = join->repository,
+        .repository = repository,
         .authorization = request->authorization,
         .size = join->size,
         .want_off = peer->want_off,
     };
     DT_ASSERT(way.upstream != NULL); /* the join was checked */
+    dt_free(&join->upstream);        /* a node that waits is cheap: long texts are not kept */
+    dt_free(&join->sealed_authorization);
     if (task->state == SUPERNODE_TASK_GONE)
         task->state = task->swarm != NULL ? SUPERNODE_TASK_OPEN : SUPERNODE_TASK_WAITING;
     supernode_seed_offer(task->seed, &way);
+    free(repository);
     dt_free_secret(&request->authorization);
 }
 

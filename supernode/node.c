@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "supernode/node_priv.h"
 
 #define NODE_SWEEP_MS 500u
@@ -219,6 +220,7 @@ void supernode_hello_arrived(struct supernode_request *request)
 struct strike_message {
     struct supernode *supernode;
     wire_id id;
+    wire_address address;
 };
 
 static void on_strike(void *arg)
@@ -227,16 +229,17 @@ static void on_strike(void *arg)
     struct node *node = NULL;
     HASH_FIND_STR(message->supernode->nodes->nodes, message->id, node);
     atomic_fetch_add(&message->supernode->nodes->n_strikes, 1);
-    if (node != NULL)
-        node->strikes++;
+    if (node != NULL && strcmp(node->address, message->address) == 0)
+        node->strikes++; /* else somebody else used its id */
     free(message);
 }
 
-void supernode_nodes_strike(struct supernode *supernode, const char *id)
+void supernode_nodes_strike(struct supernode *supernode, const char *id, const char *address)
 {
     struct strike_message *message = dt_new(struct strike_message);
     message->supernode = supernode;
-    (void)strncpy(message->id, id, sizeof(message->id) - 1); /* an id fits by definition */
+    DT_ASSERT(dt_text_print(message->id, sizeof(message->id), "%s", id));
+    DT_ASSERT(dt_text_print(message->address, sizeof(message->address), "%s", address));
     dt_loop_post(dt_loops_at(supernode->transfer.loops, 0), on_strike, message);
 }
 

@@ -68,7 +68,7 @@ void supernode_nodes_free(struct supernode *);
 /* Any loop. Who holds it is told to its tasks' home, if anybody does. */
 void supernode_nodes_ask_holders(struct supernode *, const struct dt_digest *);
 /* Any loop. It was proved to have served a wrong piece. */
-void supernode_nodes_strike(struct supernode *, const char *id);
+void supernode_nodes_strike(struct supernode *, const char *id, const char *address);
 
 /* node_holding.c */
 void supernode_node_add_holding(struct supernode *, struct node *, const struct wire_holding *);

@@ -88,8 +88,8 @@ static void sum_is_done(struct dt_job *job)
                 about->address, dt_digest_short(name, &about->digest), about->piece);
     if (is_proved && !atomic_load(&proof->supernode->is_stopping)) {
         dt_metric_add(&metric_proved, 1);
-        supernode_nodes_strike(proof->supernode, about->id);
-        supernode_tasks_quarantine(proof->supernode, about->id);
+        supernode_nodes_strike(proof->supernode, about->id, about->address);
+        supernode_tasks_quarantine(proof->supernode, about->id, about->address);
     }
     end_proof(proof);
 }

@@ -4,12 +4,13 @@
  *
  *   loop 0: a node has gone | is banned | was proved to lie | holds, or lost, a blob -> each loop
  *
- * Each loop keeps its own copy of the names that are banned and of the ids that were proved to
- * serve wrong bytes, so that a join never has to ask.
+ * Each loop keeps its own copy of the names that are banned and of the nodes that were proved to
+ * serve wrong bytes (id and address), so that a join never has to ask.
  */
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "supernode/seed.h"
 #include "supernode/task_priv.h"
 
@@ -17,6 +18,7 @@ struct node_message {
     struct supernode *supernode;
     wire_id id;
     wire_name name;
+    wire_address address;
     bool is_banned;
     struct dt_digest digest;
     size_t n_holders;
@@ -66,14 +68,21 @@ void supernode_tasks_node_gone(struct supernode *supernode, const char *id)
 
 /* ---- a proof ---- */
 
-bool supernode_is_struck_here(struct supernode *supernode, const char *id)
+static void make_key(char key[TASK_STRUCK_KEY_MAX], const char *id, const char *address)
+{
+    DT_ASSERT(dt_text_print(key, TASK_STRUCK_KEY_MAX, "%s %s", id, address));
+}
+
+bool supernode_is_struck_here(struct supernode *supernode, const char *id, const char *address)
 {
     struct task_struck *struck = NULL;
-    HASH_FIND_STR(supernode_table(supernode)->struck, id, struck);
+    char key[TASK_STRUCK_KEY_MAX];
+    make_key(key, id, address);
+    HASH_FIND_STR(supernode_table(supernode)->struck, key, struck);
     return struck != NULL;
 }
 
-static void remember_struck(struct task_table *table, const char *id)
+static void remember_struck(struct task_table *table, const char *id, const char *address)
 {
     if (HASH_COUNT(table->struck) >= TASK_STRUCK_MAX) {
         struct task_struck *oldest = table->struck; /* uthash keeps the order of adding */
@@ -81,8 +90,8 @@ static void remember_struck(struct task_table *table, const char *id)
         free(oldest);
     }
     struct task_struck *struck = dt_new(struct task_struck);
-    memcpy(struck->id, id, sizeof(struck->id));
-    HASH_ADD_STR(table->struck, id, struck);
+    make_key(struck->key, id, address);
+    HASH_ADD_STR(table->struck, key, struck);
 }
 
 static void on_quarantine(void *arg)
@@ -90,11 +99,11 @@ static void on_quarantine(void *arg)
     struct node_message *message = arg;
     struct supernode_task *task, *next;
     struct task_table *table = supernode_table(message->supernode);
-    if (!supernode_is_struck_here(message->supernode, message->id))
-        remember_struck(table, message->id);
+    if (!supernode_is_struck_here(message->supernode, message->id, message->address))
+        remember_struck(table, message->id, message->address);
     HASH_ITER (hh, table->tasks, task, next) {
         struct task_peer *peer = supernode_peer_find(task, message->id);
-        if (peer == NULL || task->swarm == NULL)
+        if (peer == NULL || task->swarm == NULL || strcmp(peer->address, message->address) != 0)
             continue;
         struct supernode_failure proved = {.to = SUPERNODE_NONE,
                                            .from = peer->handle,
@@ -108,9 +117,10 @@ static void on_quarantine(void *arg)
     free(message);
 }
 
-void supernode_tasks_quarantine(struct supernode *supernode, const char *id)
+void supernode_tasks_quarantine(struct supernode *supernode, const char *id, const char *address)
 {
     struct node_message *about = new_message(supernode, id);
+    DT_ASSERT(dt_text_print(about->address, sizeof(about->address), "%s", address));
     tell_every_loop(supernode->transfer.loops, on_quarantine, about);
     free(about);
 }

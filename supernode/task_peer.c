@@ -81,7 +81,7 @@ static int join_swarm(struct supernode_task *task, struct task_peer *peer,
         return rc;
     }
     note_slot(task, peer);
-    if (supernode_is_struck_here(task->supernode, peer->id)) {
+    if (supernode_is_struck_here(task->supernode, peer->id, peer->address)) {
         struct supernode_failure proved = {.to = SUPERNODE_NONE,
                                            .from = peer->handle,
                                            .why = SUPERNODE_WHY_BAD_SUM,
@@ -131,6 +131,8 @@ int supernode_peer_enter_swarm(struct supernode_task *task, struct task_peer *pe
         return rc;
     if (about.have != NULL)
         hear_sums(task, join);
+    dt_free(&peer->join->have); /* used, and too much to keep for every node: up to a megabyte */
+    dt_free(&peer->join->sums);
     supernode_swarm_want(task->swarm, peer->handle, peer->want_off);
     supernode_swarm_listen(task->swarm, peer->handle, peer->held != NULL);
     return 0;

@@ -17,7 +17,10 @@
 #define TASK_PENDING_MAX     16u /* more than a receiver's flights in one turn */
 #define TASK_SESSIONS_KEPT   4u  /* earlier ones of a peer, which must not come again */
 #define TASK_PEERS_MAX       SUPERNODE_PEERS_MAX
-#define TASK_STRUCK_MAX      4096u /* ids of nodes that were proved to serve wrong bytes, per loop */
+#define TASK_STRUCK_MAX      4096u /* nodes that were proved to serve wrong bytes, per loop */
+/* Who was proved to lie: id and address. An id alone is nothing to hold against anybody: everybody
+ * hears those of his peers, and can call himself so at an address where lies are served. */
+#define TASK_STRUCK_KEY_MAX (sizeof(wire_id) + sizeof(wire_address))
 #define TASK_RATE_WINDOW_MS  1000u
 
 struct supernode_seed;
@@ -86,7 +89,7 @@ struct task_banned {
     UT_hash_handle hh;
 };
 struct task_struck {
-    wire_id id; /* key */
+    char key[TASK_STRUCK_KEY_MAX]; /* "id address" */
     UT_hash_handle hh;
 };
 struct task_table {
@@ -173,12 +176,12 @@ uint64_t supernode_task_share(const struct supernode_task *);
 
 /* task_node.c: from the table of nodes, to the tasks. Any loop. */
 void supernode_tasks_node_gone(struct supernode *, const char *id);
-void supernode_tasks_quarantine(struct supernode *, const char *id);
+void supernode_tasks_quarantine(struct supernode *, const char *id, const char *address);
 void supernode_tasks_set_banned(struct supernode *, const char *name, bool is_banned);
 void supernode_tasks_holding_lost(struct supernode *, const char *id, const struct dt_digest *);
 void supernode_tasks_holders_found(struct supernode *, const struct dt_digest *,
                                    const struct task_holder *, size_t n);
 bool supernode_is_banned_here(struct supernode *, const char *name);
-bool supernode_is_struck_here(struct supernode *, const char *id);
+bool supernode_is_struck_here(struct supernode *, const char *id, const char *address);
 
 #endif

@@ -2,13 +2,14 @@
 or what calls itself a supernode, does - a pull ends, its bytes are right, and nobody else pays."""
 import contextlib
 import os
+import subprocess
 import time
 
 import pytest
 
 from lib import cluster, fakeswarm
 from lib.fakeswarm import ClusterKey, FakePeer
-from lib.nodes import FakeNode, Supernode, make_blob
+from lib.nodes import PATH_EXCHANGE, PATH_HELLO, FakeNode, Supernode, make_blob
 from lib.proxy import is_instrumented, wait_until
 
 REPO = "library/web"
@@ -72,6 +73,15 @@ def pull(darter, digest, data, limit_s):
     assert took < limit_s, took
 
 
+def join_with_all(node, digest, data, size=None):
+    """It says that it has every piece, from an earlier life."""
+    node.keep(digest, data)
+    session = node.session(digest)
+    session.size = size or len(data)
+    session.exchange()
+    return session
+
+
 # ---- holders that do not bring what they have ----
 
 def trickle(handler, body):
@@ -100,11 +110,63 @@ def test_who_does_not_bring_what_he_has_is_a_short_wait(swarm, fault, limit_s, h
     if how == "says it holds it":
         bad.hello(full=True, have=[[digest, len(data)]])
     else:
-        bad.keep(digest, data)
-        session = bad.session(digest)
-        session.size = len(data)
-        session.exchange()
+        join_with_all(bad, digest, data)
     pull(good, digest, data, limit_s * SLOWER)
     assert bad.peer.requests
     # The seed has fetched it, once, and everybody else has it from the swarm.
     assert swarm.origin.blob_bytes[digest] == len(data)
+
+
+# ---- one who calls himself by another's id ----
+
+def test_a_liar_under_anothers_id_does_not_discredit_him(swarm):
+    digest, data = swarm.blob()
+    victim, accuser, third = (FakeNode(swarm.supernode, name)
+                              for name in ("victim", "accuser", "third"))
+    with victim, accuser, third:
+        victim.hello(full=True)
+        assert victim.session(digest).pull(leave=False) == data
+        # The liar takes the victim's id, and serves lies at an address of his own.
+        liar = swarm.bad_node("victim", fault=fakeswarm.lie, data=data)
+        liar.id = victim.id
+        session = join_with_all(liar, digest, data)
+        assert accuser.session(digest).pull() == data
+        wait_until(lambda: "node_lies" in swarm.supernode.log, "the proof")
+        session.leave()
+        # The victim is where it was: it joins again, is a source, and has no strike.
+        n_served = len(victim.served)
+        victim.hello(full=True)
+        join_with_all(victim, digest, data)
+        assert third.session(digest).pull() == data
+        assert len(victim.served) > n_served
+        strikes = {node["name"]: node["strikes"] for node in swarm.supernode.nodes()["nodes"]}
+        assert strikes["victim"] == 0
+
+
+# ---- addresses that others are sent to ----
+
+@pytest.mark.parametrize("address", ["169.254.169.254:80", "0.0.0.0:80", "224.0.0.1:80",
+                                     "[fe80::1]:80", "[::ffff:169.254.169.254]:80"])
+def test_nobody_is_sent_where_no_node_can_be(swarm, address):
+    digest, _ = swarm.blob()
+    bad = swarm.bad_node()
+    bad.address = address
+    assert swarm.supernode.post(PATH_HELLO, bad.hello_message(full=True)).status == 400
+    assert swarm.supernode.post(PATH_EXCHANGE, bad.session(digest).message()).status == 400
+
+
+def test_nobody_is_sent_to_his_own_loopback(origin):
+    """A node from elsewhere that names 127.0.0.1 would have everybody knock at his own doors."""
+    elsewhere = subprocess.run(["hostname", "-I"], capture_output=True, text=True,
+                               check=True).stdout.split()
+    if not elsewhere:
+        pytest.skip("this machine has no address but loopback")
+    data = make_blob(MIB)
+    digest = origin.add_blob(REPO, data)
+    with Supernode({"test.local": [origin.url]}, listen="0.0.0.0:0") as supernode, \
+            FakeNode(supernode, "bad") as bad:
+        supernode.address = elsewhere[0], supernode.address[1]
+        reply = bad.join(digest).reply
+        assert reply["state"] == "gone" and reply["code"] == "EINVAL", reply
+        bad.hello(full=True, have=[[digest, len(data)]])
+        assert supernode.nodes()["nodes"] == []
