@@ -1,14 +1,13 @@
 """Members of the swarm that hold the key and mean harm, against the real daemons: whatever a node,
 or what calls itself a supernode, does - a pull ends, its bytes are right, and nobody else pays."""
 import contextlib
-import os
 import subprocess
 import time
 
 import pytest
 
-from lib import cluster, fakeswarm
-from lib.fakeswarm import ClusterKey, FakePeer
+from lib import fakeswarm
+from lib.fakeswarm import FakePeer
 from lib.nodes import PATH_EXCHANGE, PATH_HELLO, FakeNode, Supernode, make_blob
 from lib.proxy import is_instrumented, wait_until
 
@@ -27,11 +26,7 @@ class Swarm:
         self.supernode = stack.enter_context(Supernode({"test.local": [origin.url]}))
 
     def node(self, name="good"):
-        key_file = os.path.join(self.supernode.folder, "nodes.key")
-        if not os.path.exists(key_file):
-            with open(key_file, "w", encoding="utf-8") as file:
-                file.write(cluster.SECRET)
-            os.chmod(key_file, 0o600)
+        key_file = self.supernode.key.write(self.supernode.folder)
         darter = self.run_darter({"test.local": [self.origin.url]}, options=[
             "--cluster-key-file", key_file, "--node-name", name,
             "--supernode", self.supernode.url])
@@ -45,7 +40,7 @@ class Swarm:
 
     def bad_node(self, name="bad", fault=None, data=None):
         """It serves pieces of the data, and does so badly."""
-        peer = self.stack.enter_context(FakePeer(ClusterKey(cluster.SECRET)))
+        peer = self.stack.enter_context(FakePeer(self.supernode.key))
         peer.piece_fault = fault
         if data is not None:
             peer.add(data)
