@@ -3,9 +3,9 @@
  *
  *   NEW -> JOINING -> OPEN -> LEAVING -> freed         any -> LOST -> freed by the owner
  *
- * Every request is an own object in one of two slots, with the nonce that its answer must be signed
- * for. A lost answer loses nothing: the node joins again and says what it has. The owner's
- * callbacks are the last thing done in a turn, because they may free the exchange.
+ * Every request is a message of its own in one of two slots. A lost answer loses nothing: the node
+ * joins again and says what it has. The owner's callbacks are the last thing done in a turn,
+ * because they may free the exchange.
  */
 #define LOG_COMPONENT "exchange"
 #include "proxy/exchange.h"
@@ -13,11 +13,11 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "base/fetch.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proxy/exchange_pace.h"
+#include "proxy/message.h"
 
 #define EXCHANGE_MAGIC      0x65786368u
 #define EXCHANGE_CONNECT_MS 1000u
@@ -26,8 +26,7 @@
 
 struct exchange_request {
     struct exchange *exchange;
-    struct dt_fetch *fetch; /* NULL = free slot */
-    struct wire_auth auth;
+    struct message message; /* none on its way = free slot */
 };
 
 struct exchange {
@@ -87,37 +86,24 @@ static void on_answer(void *arg, const struct dt_err *err, struct dt_fetch *fetc
 static int post(struct exchange *exchange, struct exchange_request *request, const char *body,
                 uint64_t total_ms, struct dt_err *err)
 {
-    char *url = dt_asprintf("%s%s", exchange->opts.url, WIRE_PATH_EXCHANGE);
-    wire_auth_request(&request->auth, exchange->opts.keys, WIRE_PATH_EXCHANGE, body, strlen(body),
-                      dt_wall_ms());
-    const struct dt_header headers[] = {
-        {"Content-Type", "application/json"},
-        {WIRE_HEADER_AUTH, request->auth.text},
-    };
     request->exchange = exchange;
-    int rc = dt_fetch_whole(&request->fetch,
-                            &(struct dt_fetch_opts){
-                                .method = "POST",
-                                .url = url,
-                                .headers = headers,
-                                .n_headers = sizeof headers / sizeof headers[0],
-                                .body = body,
-                                .body_len = strlen(body),
-                                .ca_file = exchange->opts.ca_file,
-                                .connect_timeout_ms = EXCHANGE_CONNECT_MS,
-                                .head_timeout_ms = total_ms,
-                                .total_timeout_ms = total_ms,
-                                .max_body_bytes = WIRE_BODY_MAX,
-                            },
-                            on_answer, request, err);
-    free(url);
-    return rc;
+    return message_send(&request->message,
+                        &(struct message_opts){
+                            .keys = exchange->opts.keys,
+                            .url = exchange->opts.url,
+                            .path = WIRE_PATH_EXCHANGE,
+                            .body = body,
+                            .ca_file = exchange->opts.ca_file,
+                            .connect_ms = EXCHANGE_CONNECT_MS,
+                            .total_ms = total_ms,
+                        },
+                        on_answer, request, err);
 }
 
 static struct exchange_request *free_slot(struct exchange *exchange)
 {
     for (size_t i = 0; i < EXCHANGE_OUT_MAX; i++)
-        if (exchange->requests[i].fetch == NULL)
+        if (exchange->requests[i].message.fetch == NULL)
             return &exchange->requests[i];
     return NULL;
 }
@@ -152,7 +138,7 @@ static void lose(struct exchange *exchange, const struct dt_err *why)
 {
     dt_timer_clear(&exchange->timer);
     for (size_t i = 0; i < EXCHANGE_OUT_MAX; i++)
-        dt_fetch_cancel(&exchange->requests[i].fetch);
+        dt_fetch_cancel(&exchange->requests[i].message.fetch);
     exchange->opts.ops->on_lost(exchange->opts.arg, why);
 }
 
@@ -187,25 +173,11 @@ static void on_time(void *arg)
 
 /* ---- answers ---- */
 
-static int check_answer(struct wire_exchange_reply *out, struct exchange_request *request,
-                        struct dt_fetch *fetch, int status, const char *body, size_t len,
-                        struct dt_err *err)
-{
-    if (status != 200)
-        return dt_err_set(err, status == 401 ? DT_EDENIED : DT_EPROTO, "%.120s: HTTP status %d%s",
-                          request->exchange->opts.url, status,
-                          status == 401 ? ": another cluster key, or a clock that is wrong" : "");
-    int rc = wire_auth_check_reply(request->exchange->opts.keys,
-                                   dt_fetch_header(fetch, WIRE_HEADER_AUTH), request->auth.nonce,
-                                   body, len, err);
-    return rc < 0 ? rc : wire_exchange_reply_decode(out, body, len, err);
-}
-
 /* One of the last answers came, or none: it matters no more. */
 static void on_left(struct exchange *exchange)
 {
     for (size_t i = 0; i <= EXCHANGE_OUT_MAX; i++)
-        if (exchange->requests[i].fetch != NULL)
+        if (exchange->requests[i].message.fetch != NULL)
             return;
     exchange_free(&exchange);
 }
@@ -218,14 +190,14 @@ static void on_answer(void *arg, const struct dt_err *fetch_err, struct dt_fetch
     struct wire_exchange_reply reply = {0};
     struct dt_err err = *fetch_err;
     DT_ASSERT(exchange->magic == EXCHANGE_MAGIC);
-    request->fetch = NULL;
+    request->message.fetch = NULL;
     if (exchange->is_leaving) {
         on_left(exchange);
         return;
     }
-    int rc =
-        err.code != 0 ? -err.code : check_answer(&reply, request, fetch, status, body, len, &err);
-    if (rc < 0) {
+    if (err.code == 0 && message_check(&request->message, fetch, status, body, len, &err) == 0)
+        (void)wire_exchange_reply_decode(&reply, body, len, &err); /* err says it */
+    if (err.code != 0) {
         lose(exchange, &err);
         return;
     }
@@ -339,7 +311,7 @@ void exchange_free(struct exchange **handle)
     *handle = NULL;
     dt_timer_clear(&exchange->timer);
     for (size_t i = 0; i <= EXCHANGE_OUT_MAX; i++)
-        dt_fetch_cancel(&exchange->requests[i].fetch);
+        dt_fetch_cancel(&exchange->requests[i].message.fetch);
     DL_DELETE(exchange->opts.list->first, exchange);
     free(exchange->finished);
     free(exchange->failed);

@@ -211,7 +211,7 @@ void supernodes_free(struct supernodes **handle)
     *handle = NULL;
     for (size_t i = 0; i < supernodes->n; i++) {
         dt_timer_clear(&supernodes->list[i].timer);
-        dt_fetch_cancel(&supernodes->list[i].fetch);
+        dt_fetch_cancel(&supernodes->list[i].hello.fetch);
         holdings_news_fini(&supernodes->list[i].news);
     }
     dt_timer_clear(&supernodes->list_timer);

@@ -80,29 +80,18 @@ static int post(struct supernode *supernode, struct dt_err *err)
 {
     struct supernodes *all = supernode->all;
     uint64_t deadline_ms = supernode->is_bye ? SUPERNODE_BYE_MS : SUPERNODE_DEADLINE_MS;
-    char *body = encode(supernode), *url = dt_asprintf("%s%s", supernode->url, WIRE_PATH_HELLO);
-    wire_auth_request(&supernode->auth, all->opts.keys, WIRE_PATH_HELLO, body, strlen(body),
-                      dt_wall_ms());
-    const struct dt_header headers[] = {
-        {"Content-Type", "application/json"},
-        {WIRE_HEADER_AUTH, supernode->auth.text},
-    };
-    int rc = dt_fetch_whole(&supernode->fetch,
-                            &(struct dt_fetch_opts){
-                                .method = "POST",
-                                .url = url,
-                                .headers = headers,
-                                .n_headers = sizeof headers / sizeof headers[0],
-                                .body = body,
-                                .body_len = strlen(body),
-                                .ca_file = all->opts.options->supernode_ca,
-                                .connect_timeout_ms = deadline_ms,
-                                .head_timeout_ms = deadline_ms,
-                                .total_timeout_ms = deadline_ms,
-                                .max_body_bytes = WIRE_BODY_MAX,
-                            },
-                            on_answer, supernode, err);
-    free(url);
+    char *body = encode(supernode);
+    int rc = message_send(&supernode->hello,
+                          &(struct message_opts){
+                              .keys = all->opts.keys,
+                              .url = supernode->url,
+                              .path = WIRE_PATH_HELLO,
+                              .body = body,
+                              .ca_file = all->opts.options->supernode_ca,
+                              .connect_ms = deadline_ms,
+                              .total_ms = deadline_ms,
+                          },
+                          on_answer, supernode, err);
     free(body);
     return rc;
 }
@@ -128,13 +117,13 @@ void supernode_on_time(void *arg)
     struct supernode *supernode = arg;
     struct dt_err err = {0};
     dt_loop_assert_mine(supernode->all->loop);
-    if (supernode->fetch == NULL && !supernode->all->is_stopping && post(supernode, &err) < 0)
+    if (supernode->hello.fetch == NULL && !supernode->all->is_stopping && post(supernode, &err) < 0)
         fail(supernode, &err);
 }
 
 void supernode_hurry(struct supernode *supernode)
 {
-    if (supernode->all->is_stopping || supernode->fetch != NULL)
+    if (supernode->all->is_stopping || supernode->hello.fetch != NULL)
         return;
     dt_timer_set(&supernode->timer, supernode_pause_ms(1, 0, random32()));
 }
@@ -204,19 +193,6 @@ static void take_reply(struct supernode *supernode, const struct wire_hello_repl
     }
 }
 
-static int check_answer(struct wire_hello_reply *out, struct supernode *supernode,
-                        struct dt_fetch *fetch, int status, const char *body, size_t len,
-                        struct dt_err *err)
-{
-    if (status != 200)
-        return dt_err_set(err, status == 401 ? DT_EDENIED : DT_EPROTO, "HTTP status %d%s", status,
-                          status == 401 ? ": another cluster key, or a clock that is wrong" : "");
-    int rc =
-        wire_auth_check_reply(supernode->all->opts.keys, dt_fetch_header(fetch, WIRE_HEADER_AUTH),
-                              supernode->auth.nonce, body, len, err);
-    return rc < 0 ? rc : wire_hello_reply_decode(out, body, len, err);
-}
-
 static void on_answer(void *arg, const struct dt_err *fetch_err, struct dt_fetch *fetch, int status,
                       const char *body, size_t len)
 {
@@ -224,14 +200,14 @@ static void on_answer(void *arg, const struct dt_err *fetch_err, struct dt_fetch
     struct supernodes *all = supernode->all;
     struct wire_hello_reply reply = {0};
     struct dt_err err = *fetch_err;
-    supernode->fetch = NULL;
+    supernode->hello.fetch = NULL;
     if (supernode->is_bye) {
         bye_is_over(all);
         return;
     }
-    int rc =
-        err.code != 0 ? -err.code : check_answer(&reply, supernode, fetch, status, body, len, &err);
-    if (rc < 0) {
+    if (err.code == 0 && message_check(&supernode->hello, fetch, status, body, len, &err) == 0)
+        (void)wire_hello_reply_decode(&reply, body, len, &err); /* err says it */
+    if (err.code != 0) {
         fail(supernode, &err);
         return;
     }
@@ -257,7 +233,7 @@ static void list_done(struct dt_job *job)
     for (size_t i = 0; i < all->n; i++) {
         holdings_news_add(&all->list[i].news, &all->holdings, &all->listed);
         /* The first hellos went without it. */
-        if (!all->has_holdings && !all->is_stopping && all->list[i].fetch == NULL)
+        if (!all->has_holdings && !all->is_stopping && all->list[i].hello.fetch == NULL)
             dt_timer_set(&all->list[i].timer, random32() % SUPERNODE_RETRY_MS);
     }
     holdings_fini(&all->holdings);
@@ -318,7 +294,7 @@ void supernodes_say_bye(struct supernodes *all)
         struct supernode_view view;
         supernodes_view(&view, all, i);
         dt_timer_clear(&supernode->timer);
-        dt_fetch_cancel(&supernode->fetch);
+        dt_fetch_cancel(&supernode->hello.fetch);
         supernode->is_bye = true;
         if (view.state == SUPERNODE_UP && post(supernode, &err) == 0)
             all->n_byes++;

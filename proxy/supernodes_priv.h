@@ -8,8 +8,8 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-#include "base/fetch.h"
 #include "proxy/holdings.h"
+#include "proxy/message.h"
 #include "proxy/supernodes.h"
 
 #define SUPERNODE_INTERVAL_MS 5000u
@@ -25,8 +25,7 @@ struct supernode {
     struct supernode_view view; /* under the lock */
     /* loop 0 */
     struct dt_timer timer;
-    struct dt_fetch *fetch; /* a hello on its way, or NULL */
-    struct wire_auth auth;  /* of that hello */
+    struct message hello;
     uint32_t interval_ms;
     uint64_t up_limit, down_limit; /* it wants of the whole node; 0 = none */
     struct holdings_news news;     /* not told yet */
