@@ -23,20 +23,23 @@ static void listen(struct supernode_task *task, struct task_peer *peer, bool is_
         supernode_swarm_listen(task->swarm, peer->handle, is_listening);
 }
 
-static void unhold(struct supernode_task *task, struct task_peer *peer)
+struct supernode_request *supernode_exchange_unhold(struct supernode_task *task,
+                                                    struct task_peer *peer)
 {
+    struct supernode_request *request = peer->held;
+    if (request == NULL)
+        return NULL;
     peer->held = NULL;
     atomic_fetch_sub(&task->supernode->tasks->n_held, 1);
     listen(task, peer, false);
+    return request;
 }
 
 static void release_older(struct supernode_task *task, struct task_peer *peer)
 {
-    struct supernode_request *older = peer->held;
-    if (older == NULL)
-        return;
-    unhold(task, peer);
-    supernode_answer_empty(task, older);
+    struct supernode_request *older = supernode_exchange_unhold(task, peer);
+    if (older != NULL)
+        supernode_answer_empty(task, older);
 }
 
 static void hold(struct supernode_task *task, struct task_peer *peer,
@@ -251,7 +254,7 @@ void supernode_exchange_broke(struct supernode_request *request)
     DT_ASSERT(task != NULL);
     /* All that is not answered is held by its peer, or waits. */
     if (peer != NULL && peer->held == request)
-        unhold(task, peer);
+        (void)supernode_exchange_unhold(task, peer); /* it is refused below */
     else
         stop_waiting(task, request);
     supernode_request_refuse(request);

@@ -250,11 +250,9 @@ static void enter_everybody(struct supernode_task *task)
     HASH_ITER (hh, task->peers, peer, next) {
         if (supernode_peer_enter_swarm(task, peer, &err) == 0)
             continue;
-        if (peer->held != NULL) {
-            supernode_answer_state(peer->held, WIRE_GONE, &err);
-            peer->held = NULL;
-            atomic_fetch_sub(&task->supernode->tasks->n_held, 1);
-        }
+        struct supernode_request *held = supernode_exchange_unhold(task, peer);
+        if (held != NULL)
+            supernode_answer_state(held, WIRE_GONE, &err);
         supernode_peer_remove(task, peer);
     }
 }

@@ -168,11 +168,9 @@ static void count(struct supernode_task *task, const struct task_peer *peer, int
 
 static void release_held(struct supernode_task *task, struct task_peer *peer)
 {
-    struct supernode_request *held = peer->held;
+    struct supernode_request *held = supernode_exchange_unhold(task, peer);
     if (held == NULL)
         return;
-    peer->held = NULL;
-    atomic_fetch_sub(&task->supernode->tasks->n_held, 1);
     if (atomic_load(&task->supernode->is_stopping))
         supernode_request_refuse(held);
     else
@@ -204,7 +202,6 @@ void supernode_peer_becomes_holder(struct supernode_task *task, struct task_peer
     }
     release_held(task, peer);
     free_join(peer);
-    supernode_swarm_listen(task->swarm, peer->handle, false);
     count(task, peer, -1);
     peer->is_holder = true;
     count(task, peer, 1);

@@ -106,19 +106,15 @@ static void fill_assignment(struct wire_assignment *out, const struct supernode_
 
 void supernode_peer_answer(struct supernode_task *task, struct task_peer *peer)
 {
-    struct supernode_request *request = peer->held;
+    struct supernode_request *request = supernode_exchange_unhold(task, peer);
     struct wire_assignment assignments[TASK_PENDING_MAX] = {0};
     DT_ASSERT(request != NULL);
-    peer->held = NULL;
-    atomic_fetch_sub(&task->supernode->tasks->n_held, 1);
     peer->heard_ms = dt_loop_now_ms(task->loop); /* its silence begins now */
     if (peer->is_gone_due) {
         supernode_answer_state(request, WIRE_GONE, &task->err);
         supernode_peer_remove(task, peer);
         return;
     }
-    if (task->swarm != NULL)
-        supernode_swarm_listen(task->swarm, peer->handle, false);
     struct wire_exchange_reply reply = reply_of(task);
     add_ticket(&reply, task, peer);
     for (unsigned i = 0; i < peer->n_pending; i++)

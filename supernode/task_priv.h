@@ -21,7 +21,7 @@
 /* Who was proved to lie: id and address. An id alone is nothing to hold against anybody: everybody
  * hears those of his peers, and can call himself so at an address where lies are served. */
 #define TASK_STRUCK_KEY_MAX (sizeof(wire_id) + sizeof(wire_address))
-#define TASK_RATE_WINDOW_MS  1000u
+#define TASK_RATE_WINDOW_MS 1000u
 
 struct supernode_seed;
 
@@ -46,7 +46,7 @@ struct task_peer {
     uint64_t ticket_until_ms; /* wall clock; its ticket is good until then */
     uint64_t told_limit;
     uint64_t want_off;
-    unsigned n_busy; /* times it was sent away by a node, without a piece between them */
+    unsigned n_busy;        /* times it was sent away by a node, without a piece between them */
     struct wire_join *join; /* owned; until the swarm knows what it has */
     struct supernode_assignment pending[TASK_PENDING_MAX];
     unsigned n_pending;
@@ -158,6 +158,9 @@ bool supernode_trouble_looked_for(struct supernode_task *, const struct task_pee
                                   uint64_t now_ms);
 
 /* exchange.c */
+/* Takes the held exchange from its peer, which listens no more: who takes it answers it. NULL: none
+ * is held. */
+struct supernode_request *supernode_exchange_unhold(struct supernode_task *, struct task_peer *);
 /* Who holds the blob is known: the joins that waited for it go on. */
 void supernode_exchanges_released(struct supernode_task *);
 /* The task ends: they are refused. */
