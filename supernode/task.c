@@ -93,6 +93,28 @@ static void free_task(void *arg)
     free(task);
 }
 
+/* Both: how many of the pieces that large blobs share. */
+static uint64_t shared_pieces(uint64_t n_pieces)
+{
+    return n_pieces > SUPERNODE_SMALL_PIECES ? n_pieces : 0;
+}
+
+static void give_back_pieces(struct supernode_task *task)
+{
+    if (task->swarm != NULL)
+        atomic_fetch_sub(&task->supernode->tasks->n_pieces, shared_pieces(task->n_pieces));
+}
+
+static int take_pieces(struct supernode_task *task, uint64_t n_pieces, struct dt_err *err)
+{
+    _Atomic uint64_t *n_all = &task->supernode->tasks->n_pieces;
+    uint64_t n = shared_pieces(n_pieces);
+    if (atomic_fetch_add(n_all, n) + n <= SUPERNODE_ALL_PIECES_MAX || n == 0)
+        return 0;
+    atomic_fetch_sub(n_all, n);
+    return dt_err_set(err, DT_EBUSY, "too many large blobs at once");
+}
+
 /* Takes it out of the table; freed after the current callback. */
 static void end_task(struct supernode_task *task)
 {
@@ -104,6 +126,7 @@ static void end_task(struct supernode_task *task)
     supernode_seed_leave(&task->seed);
     dt_timer_clear(&task->tick);
     dt_timer_clear(&task->upkeep);
+    give_back_pieces(task);
     HASH_DELETE(hh, supernode_table(task->supernode)->tasks, task);
     atomic_fetch_sub(&task->supernode->tasks->n_tasks, 1);
     dt_loop_defer(free_task, task);
@@ -270,12 +293,17 @@ int supernode_task_open(struct supernode_task *task, uint64_t size, struct dt_er
         .site = supernode_hash_name(task->supernode->site),
     };
     dt_random_bytes(&options.key, sizeof(options.key));
-    int rc = supernode_swarm_new(&task->swarm, &options, err);
+    uint64_t n_pieces = (size + options.piece_size - 1) / options.piece_size;
+    int rc = take_pieces(task, n_pieces, err);
     if (rc < 0)
         return rc;
+    if ((rc = supernode_swarm_new(&task->swarm, &options, err)) < 0) {
+        atomic_fetch_sub(&task->supernode->tasks->n_pieces, shared_pieces(n_pieces));
+        return rc;
+    }
     task->size = size;
     task->piece_size = options.piece_size;
-    task->n_pieces = (uint32_t)((size - 1) / options.piece_size + 1);
+    task->n_pieces = (uint32_t)n_pieces;
     task->sums = dt_new_array(struct wire_sum, task->n_pieces);
     task->sum_states = dt_new_array(uint8_t, task->n_pieces);
     task->troubled = dt_new_array(uint64_t, supernode_bits_words(task->n_pieces));

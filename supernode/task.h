@@ -14,7 +14,13 @@
 #include "base/wire/exchange.h"
 #include "supernode/supernode.h"
 
-#define SUPERNODE_TASKS_MAX      16384u /* per loop */
+#define SUPERNODE_TASKS_MAX 16384u /* per loop */
+/* A request of a few bytes may begin a task of 1 TiB. So the blobs of more than SMALL pieces share
+ * a number of pieces (about 70 bytes each), and all peers of all tasks a number of cells (pieces x
+ * peers, 3 bits each, twice that while a swarm grows). What is above has its registries. */
+#define SUPERNODE_SMALL_PIECES   256u
+#define SUPERNODE_ALL_PIECES_MAX (4 * 1024 * 1024u)
+#define SUPERNODE_ALL_CELLS_MAX  (1ULL << 31)
 #define SUPERNODE_TASK_FORGET_MS 30000u
 #define SUPERNODE_HOLD_IDLE_MS   500u /* an exchange of a peer with nothing on the way */
 #define SUPERNODE_HOLD_BUSY_MS   5000u

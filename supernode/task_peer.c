@@ -75,8 +75,14 @@ static void hear_sums(struct supernode_task *task, const struct wire_join *join)
 static int join_swarm(struct supernode_task *task, struct task_peer *peer,
                       const struct supernode_peer *about, struct dt_err *err)
 {
-    int rc = supernode_swarm_join(&peer->handle, task->swarm, about, err);
+    _Atomic uint64_t *n_cells = &task->supernode->tasks->n_cells;
+    int rc = 0;
+    if (atomic_fetch_add(n_cells, task->n_pieces) + task->n_pieces > SUPERNODE_ALL_CELLS_MAX)
+        rc = dt_err_set(err, DT_EBUSY, "too many nodes in too many tasks");
+    if (rc == 0)
+        rc = supernode_swarm_join(&peer->handle, task->swarm, about, err);
     if (rc < 0) {
+        atomic_fetch_sub(n_cells, task->n_pieces);
         peer->handle = SUPERNODE_NONE;
         return rc;
     }
@@ -155,6 +161,7 @@ static void leave_swarm(struct supernode_task *task, struct task_peer *peer)
         return;
     task->by_slot[peer->handle & 0xffff] = NULL;
     supernode_swarm_leave(task->swarm, peer->handle);
+    atomic_fetch_sub(&task->supernode->tasks->n_cells, task->n_pieces);
     peer->handle = SUPERNODE_NONE;
 }
 
@@ -263,14 +270,20 @@ static void begin_anew(struct supernode_task *task, struct task_peer *peer)
 }
 
 /* Only a node that has begun to write knows the size for sure; the others' is a hint. */
-static void learn_size(struct supernode_task *task, const struct wire_join *join)
+static int learn_size(struct supernode_task *task, const struct wire_join *join, struct dt_err *out)
 {
     struct dt_err err = {0};
     if (task->swarm != NULL || join->piece_size == 0 || join->size == UINT64_MAX)
-        return;
-    if (supernode_task_open(task, join->size, &err) < 0)
+        return 0;
+    int rc = supernode_task_open(task, join->size, &err);
+    if (rc == -DT_EBUSY) {
+        *out = err;
+        return rc;
+    }
+    if (rc < 0)
         dt_log_warn("size_refused", "node=%s size=%llu reason=%s", DT_LOG_Q(join->name),
                     (unsigned long long)join->size, DT_LOG_Q(err.msg));
+    return 0;
 }
 
 int supernode_peer_join(struct task_peer **out, struct supernode_task *task,
@@ -281,9 +294,10 @@ int supernode_peer_join(struct task_peer **out, struct supernode_task *task,
     int rc = check_join(task, exchange->join, err);
     if (rc == 0)
         rc = supernode_request_address(address, request, exchange->join->address, err);
+    if (rc == 0)
+        rc = learn_size(task, exchange->join, err);
     if (rc < 0)
         return rc;
-    learn_size(task, exchange->join);
     struct task_peer *peer = supernode_peer_find(task, exchange->node);
     if (peer != NULL) {
         begin_anew(task, peer);

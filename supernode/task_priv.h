@@ -100,6 +100,7 @@ struct task_table {
 struct supernode_tasks {
     struct task_table *tables; /* owned; one per loop */
     _Atomic uint64_t n_tasks, n_peers, n_held;
+    _Atomic uint64_t n_pieces, n_cells; /* of large blobs; of all (SUPERNODE_ALL_...) */
     _Atomic uint64_t n_exchanges, n_joins, n_refused, seed_bytes, peer_bytes, n_failed;
 };
 

@@ -165,3 +165,28 @@ def test_nobody_is_sent_to_his_own_loopback(origin):
         assert reply["state"] == "gone" and reply["code"] == "EINVAL", reply
         bad.hello(full=True, have=[[digest, len(data)]])
         assert supernode.nodes()["nodes"] == []
+
+
+# ---- memory ----
+
+def test_a_few_bytes_do_not_cost_gigabytes(swarm):
+    """Joins of blobs of 1 TiB: what they take is shared, and small ones go on."""
+    good = swarm.node()
+    bad = swarm.bad_node()
+
+    def join(i):
+        session = bad.session(f"sha256:{i:064x}")
+        session.size, session.piece_size = 1 << 40, 16 * MIB
+        session.pieces = range(session.n_pieces)
+        return session
+
+    with contextlib.ExitStack() as held:
+        for i in range(64):
+            held.enter_context(join(i).begin()[0])
+        tasks = lambda: swarm.supernode.tasks()["tasks"]
+        wait_until(lambda: len(tasks()) == 64, "the tasks")
+        reply = join(64).exchange()
+        assert reply["state"] == "gone" and reply["code"] == "EBUSY", reply
+        digest, data = swarm.blob()
+        pull(good, digest, data, 5 * SLOWER)
+        assert "swarm_lost" not in good.log
