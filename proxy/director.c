@@ -22,7 +22,8 @@
 #define FIRST_PAUSE_MS 100u /* before the next supernode is tried; +- half */
 #define PAUSE_MS       500u /* while none is up */
 #define STALL_TICK_MS  500u
-#define UNKNOWN_MAX    2u /* a supernode may forget us so often without a piece between */
+#define FAILED_MANY    16u /* fetches that fail in a row: a quarter of the patience is enough */
+#define UNKNOWN_MAX    2u  /* a supernode may forget us so often without a piece between */
 
 static DT_DEFINE_COUNTER(metric_joined, "darter_swarm_joined_total", NULL,
                          "Tasks that a supernode directed.");
@@ -94,6 +95,7 @@ static void enter(struct directed *directed, enum director_event event, const ch
         directed->is_leaving_registries = false;
         note_lost(directed, before, why);
     }
+    directed->n_failed_in_a_row = 0;
     directed->progress_ms = dt_loop_now_ms(task_loop(directed->task));
     show(directed, why);
     if (directed->mode == DIRECTOR_LOST)
@@ -158,8 +160,10 @@ static void on_time(void *arg)
     if (directed->mode == DIRECTOR_GONE)
         return;
     /* A fetch on its way has a deadline of its own, and a low limit makes it long. */
-    if (directed->n_flights > 0)
-        directed->progress_ms = now_ms;
+    if (directed->n_flights > 0 && directed->n_failed_in_a_row == 0)
+        directed->progress_ms = now_ms; /* but a new one after each that failed is no progress */
+    if (directed->n_failed_in_a_row >= FAILED_MANY)
+        limit_ms /= 4;
     if (!director_mode_may_ask(directed->mode) && now_ms - directed->progress_ms >= limit_ms) {
         directed_drop_orders(directed, false);
         exchange_leave(&directed->exchange, false);

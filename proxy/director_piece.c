@@ -296,6 +296,7 @@ static void note_finished(struct directed *directed, const struct directed_fligh
         set_told(directed, flight->piece);
     if (directed->exchange != NULL)
         exchange_finished(directed->exchange, &finished);
+    directed->n_failed_in_a_row = 0;
     drop_rivals(directed, flight->piece);
 }
 
@@ -311,6 +312,7 @@ static void note_failed(struct directed *directed, const struct directed_flight 
     directed->view.failures++;
     (void)pthread_mutex_unlock(&director->lock);
     dt_metric_add(&metric_failures[why], 1);
+    directed->n_failed_in_a_row++;
     if (why == WIRE_WHY_BAD_SUM) {
         supernodes_count_piece(director->opts.supernodes, 0, true);
         dt_log_warn("piece_bad", "task=%s piece=%u node=%s source=%s",

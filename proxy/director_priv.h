@@ -42,6 +42,7 @@ struct directed {
     char *authorization;          /* owned secret or NULL */
     uint64_t size;                /* from the wish; UINT64_MAX = unknown */
     uint64_t began_ms, progress_ms;
+    unsigned n_failed_in_a_row; /* fetches, since a piece came */
     struct dt_timer timer;
     struct dt_bucket bucket; /* this task's share of a limit */
     /* director_piece.c */

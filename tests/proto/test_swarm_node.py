@@ -520,3 +520,16 @@ def run_cli(site, *words):
     host, port = site.darter.admin
     return subprocess.run([os.path.join(binary_folder(), "darter"), "--admin", f"{host}:{port}",
                            *words], check=True, capture_output=True, text=True, timeout=20).stdout
+
+
+@pytest.mark.parametrize("pieces", [range(8), [0] * 64], ids=["all of it", "one piece"])
+def test_a_supernode_that_sends_us_to_nobody_for_ever_is_left(site, supernode, pieces):
+    """There is always a fetch on its way, and none ever brings a piece."""
+    site.start(supernode)
+    digest, data = site.blob()
+    supernode.exchange_fault = fakeswarm.says(lambda message: {
+        "v": 1, "seq": message["seq"], "state": "open", "size": SIZE, "piece_size": PIECE,
+        "ticket": "v1 1 x y",
+        "assignments": [[piece, "0" * 16, "127.0.0.1:1", False] for piece in pieces]})
+    assert site.pull(digest, data) < 2 * FALLBACK_S
+    assert site.origin_bytes(digest) > 0
