@@ -94,7 +94,10 @@ class Connection:
         self.sock.close()
 
     def send(self, data):
-        self.sock.sendall(data)
+        try:
+            self.sock.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # who refuses a body need not read it; the answer, if there is one, is read next
 
     def send_request(self, method, target, headers=(), body=b"", **more):
         self.send(request_bytes(method, target, headers, body, **more))
