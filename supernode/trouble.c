@@ -35,7 +35,8 @@ bool supernode_trouble_heard(struct supernode_task *task, struct task_peer *to,
     if (failure->from == task->seed_handle || (is_busy && ++to->n_busy < TROUBLE_BUSY_MAX))
         return false;
     supernode_row_set(task->troubled, failure->piece);
-    if (failure->why != SUPERNODE_WHY_BAD_SUM) /* that says nothing of the others */
+    /* Wrong bytes of one piece say nothing of the others. */
+    if (failure->why != SUPERNODE_WHY_BAD_SUM)
         (void)supernode_trouble_with(task, failure->from); /* something changed in any case */
     return true;
 }

@@ -6,8 +6,9 @@
  * A piece is gathered in memory (at most CACHE_PIECE_SIZE_MAX), its sum is checked on the pool, and
  * only then it is given to the task: so a lying peer never poisons the file, and a client never
  * sees its bytes. Errors of a fetch: DT_EBUSY (503: no free slot there), DT_EUNAVAILABLE (no
- * connection, or it broke), DT_ETIMEOUT (no byte for too long, or next to none), DT_EDENIED (refused:
- * ticket, site, not there), DT_EMISMATCH (the sum is wrong), DT_EPROTO (nonsense; counts as refused).
+ * connection, or it broke), DT_ETIMEOUT (no byte for too long, or next to none), DT_EDENIED
+ * (refused: ticket, site, not there), DT_EMISMATCH (the sum is wrong), DT_EPROTO (nonsense; counts
+ * as refused).
  */
 #ifndef DARTER_TRANSFER_SOURCE_PEER_H
 #define DARTER_TRANSFER_SOURCE_PEER_H
