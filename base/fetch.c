@@ -25,6 +25,7 @@
 #define FETCH_MAGIC      0x66657463u
 #define HEAD_TIMEOUT_MS  20000
 #define STALL_TIMEOUT_MS 10000
+#define LAST_LOOK_MS     20 /* for bytes that were left in the kernel on purpose */
 
 /* ---- start ---- */
 
@@ -77,6 +78,8 @@ int dt_fetch_start(struct dt_fetch **out, const struct dt_fetch_opts *opts,
     fetch->stall_timeout_ms = or_default(opts->stall_timeout_ms, STALL_TIMEOUT_MS);
     fetch->total_timeout_ms = opts->total_timeout_ms;
     fetch->max_body_bytes = opts->max_body_bytes;
+    fetch->gather_bytes = opts->gather_bytes;
+    fetch->fd = -1;
     fetch->started_ms = fetch->progress_ms = dt_loop_now_ms(multi->loop);
     dt_timer_init(&fetch->deadline, multi->loop, on_deadline, fetch);
     DL_APPEND(multi->all, fetch);
@@ -128,6 +131,21 @@ static bool is_too_long(const struct dt_fetch *fetch, const struct dt_fetch_head
            head->content_length != UINT64_MAX && head->content_length > fetch->max_body_bytes;
 }
 
+/* Never for more than will come: a mark above what is left would wait for ever, and one that stays
+ * behind would hold up the next answer on this connection. */
+static void gather(struct dt_fetch *fetch)
+{
+    uint64_t length = fetch_head_content_length(&fetch->head);
+    uint64_t left = length - fetch->body_bytes;
+
+    if (fetch->gather_bytes == 0 || length == UINT64_MAX ||
+        !dt_text_has_prefix(fetch->url, "http://"))
+        return;
+    if (left > fetch->gather_bytes)
+        left = fetch->gather_bytes;
+    fetch_easy_set_low_mark(fetch, left > 0 ? (unsigned)left : 1);
+}
+
 bool fetch_on_head(struct dt_fetch *fetch)
 {
     struct dt_fetch_head head = {
@@ -158,6 +176,7 @@ bool fetch_on_head(struct dt_fetch *fetch)
                          (unsigned long long)fetch->max_body_bytes);
         return false;
     }
+    gather(fetch);
     return true;
 }
 
@@ -191,6 +210,7 @@ enum fetch_taken fetch_on_data(struct dt_fetch *fetch, const void *bytes, size_t
     }
     fetch->wants_resume = false;
     fetch->body_bytes += len;
+    gather(fetch);
     fetch->progress_ms = dt_loop_now_ms(fetch->multi->loop);
     return FETCH_TAKEN;
 }
@@ -281,6 +301,13 @@ static void on_deadline(void *arg)
     DT_ASSERT(fetch->magic == FETCH_MAGIC && fetch->multi->depth == 0);
     if (now < due_ms(fetch)) {
         deadline_arm(fetch); /* there was progress since it was set */
+        return;
+    }
+    if (fetch->phase == FETCH_BODY && fetch->low_mark > 1) {
+        /* Slow is not silent: what is here below the mark comes now, if there is anything. */
+        fetch->gather_bytes = 0;
+        fetch_easy_set_low_mark(fetch, 1);
+        dt_timer_set(&fetch->deadline, LAST_LOOK_MS);
         return;
     }
     if (fetch->total_timeout_ms != 0 && now >= fetch->started_ms + fetch->total_timeout_ms)

@@ -62,6 +62,10 @@ struct dt_fetch_opts {
     uint64_t stall_timeout_ms;   /* no body byte for that long while not paused; default 10 s */
     uint64_t total_timeout_ms;   /* 0 = none */
     uint64_t max_body_bytes;     /* 0 = none; more -> DT_ETOOBIG */
+    /* Body bytes may wait in the kernel until so many are here: a link that delivers frame by frame
+     * then wakes us for every hundred of them and not for each. For those who want no byte before
+     * the last; 0 = none. Plain HTTP only: elsewhere it is ignored. */
+    unsigned gather_bytes;
 };
 #define DT_FETCH_HEADER_MAX (64 * 1024) /* response head; more -> DT_EPROTO */
 

@@ -10,6 +10,7 @@
 #include "base/fetch_priv.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 #include <curl/curl.h>
 
@@ -208,6 +209,17 @@ void fetch_easy_free(struct dt_fetch *fetch)
     curl_slist_free_all(fetch->headers);
     curl_slist_free_all(fetch->no_creds);
     fetch->headers = fetch->no_creds = NULL;
+}
+
+void fetch_easy_set_low_mark(struct dt_fetch *fetch, unsigned bytes)
+{
+    int value = (int)bytes;
+
+    if (fetch->low_mark == bytes || fetch->fd < 0)
+        return;
+    /* Refused: then we are woken more often. */
+    (void)setsockopt(fetch->fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof(value));
+    fetch->low_mark = bytes;
 }
 
 int fetch_easy_unpause(struct dt_fetch *fetch)

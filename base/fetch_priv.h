@@ -85,6 +85,10 @@ struct dt_fetch {
     uint64_t head_timeout_ms, stall_timeout_ms, total_timeout_ms;
     uint64_t started_ms, progress_ms; /* progress: last body byte, resume, or start of a drain */
 
+    int fd;                /* curl's, while it waits for it; -1 = none */
+    unsigned gather_bytes; /* 0 = no longer, or never */
+    unsigned low_mark;     /* what the socket has been told (SO_RCVLOWAT); 0 = nothing */
+
     bool is_added;     /* to the curl multi */
     bool is_redirect;  /* the current response sends us elsewhere */
     bool is_paused;    /* on_data said: not now */
@@ -102,6 +106,8 @@ void fetch_easy_free(struct dt_fetch *);
 /* Translates curl's verdict; 0 = fine. */
 int fetch_easy_error(struct dt_fetch *, int curl_code, struct dt_err *err);
 int fetch_easy_unpause(struct dt_fetch *); /* a CURLcode */
+/* The socket wakes us when so many bytes are here. */
+void fetch_easy_set_low_mark(struct dt_fetch *, unsigned bytes);
 
 /* fetch.c, called by curl's callbacks (false = stop the transfer) ... */
 bool fetch_on_head(struct dt_fetch *);

@@ -21,6 +21,7 @@
 
 #define PEER_SOURCE_MAGIC 0x70656572u
 #define RATE_MIN          8192u         /* bytes/s: who sends less is stalled */
+#define GATHER_BYTES      (24 * 1024u)  /* what RATE_MIN asks for in the time of a stall */
 #define GIVE_BYTES        (256 * 1024u) /* at a time: the task may want to pause in between */
 
 struct peer_source {
@@ -309,6 +310,7 @@ static void ask(struct source_fetch *fetch)
         .head_timeout_ms = patience_ms < SOURCE_PEER_STALL_MS ? patience_ms : SOURCE_PEER_STALL_MS,
         .stall_timeout_ms = SOURCE_PEER_STALL_MS,
         .max_body_bytes = fetch->len,
+        .gather_bytes = GATHER_BYTES, /* nobody sees a byte before the piece is whole */
     };
     if (dt_fetch_start(&fetch->http, &opts, &HTTP_OPS, fetch, &fetch->err) < 0)
         dt_timer_set(&fetch->turn, 0);

@@ -351,6 +351,45 @@ static void fetch__pause_does_not_count_as_a_stall(void **state)
     assert_int_equal(probe.n_dones, 0);
 }
 
+/* ---- gathering ---- */
+
+/* A mark that stayed behind would hold up the next answer on the same connection. */
+static void fetch__that_gathers_gets_everything_and_keeps_its_connection(void **state)
+{
+    static const uint64_t sizes[] = {0, 1, 999, 1000, 1001, 2000000};
+    struct probe probe;
+    char path[40];
+    int before;
+
+    (void)state;
+    fetch_path(&probe, "/whole?1");
+    before = atomic_load(&origin.n_connections);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        (void)snprintf(path, sizeof(path), "/whole?%llu", (unsigned long long)sizes[i]);
+        probe_init(&probe, path);
+        probe.opts.gather_bytes = 1000;
+        probe.opts.stall_timeout_ms = 5000;
+        probe_run(&probe);
+        assert_int_equal(probe.err.code, 0);
+        assert_true(probe.bytes == sizes[i]);
+        fetch_path(&probe, "/whole?1");
+        assert_int_equal(probe.err.code, 0);
+    }
+    assert_int_equal(atomic_load(&origin.n_connections), before);
+}
+
+static void fetch__that_gathers_takes_what_is_here_before_it_gives_up(void **state)
+{
+    struct probe probe;
+
+    (void)state;
+    probe_init(&probe, "/stall?100000");
+    probe.opts.gather_bytes = 80000; /* 50000 come */
+    probe.opts.stall_timeout_ms = 100;
+    expect_timeout(&probe, "no byte for 100 ms after 50000");
+    assert_true(probe.bytes == 50000);
+}
+
 /* ---- cancel ---- */
 
 static void fetch__cancel_is_legal_everywhere_and_silent(void **state)
@@ -483,6 +522,8 @@ int main(void)
         cmocka_unit_test(fetch__every_wait_has_a_deadline),
         cmocka_unit_test(fetch__connect_has_a_deadline),
         cmocka_unit_test(fetch__pause_does_not_count_as_a_stall),
+        cmocka_unit_test(fetch__that_gathers_gets_everything_and_keeps_its_connection),
+        cmocka_unit_test(fetch__that_gathers_takes_what_is_here_before_it_gives_up),
         cmocka_unit_test(fetch__cancel_is_legal_everywhere_and_silent),
         cmocka_unit_test(fetch__one_may_cancel_and_start_others_from_its_callbacks),
         cmocka_unit_test(fetch__two_hundred_at_once_all_arrive),
