@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define EXCHANGE_OUT_MAX     2u
-#define EXCHANGE_GAP_MS      10u /* reports are gathered for so long */
+#define EXCHANGE_GAP_MS      2u /* reports are gathered for so long */
 #define EXCHANGE_URGENT_MS   1u
 #define EXCHANGE_IDLE_MS     100u  /* after an empty answer that came at once */
 #define EXCHANGE_PATIENCE_MS 1000u /* +- 20 %, so that a thousand nodes do not leave as one */

@@ -17,6 +17,7 @@
 #define PLAN_LATE_MS        200u
 #define PLAN_END_FACTOR     2u /* ... and after this many when its receiver has nothing left to ask */
 #define PLAN_END_MS         50u
+#define PLAN_SEED_REPEATS   2u  /* transfers of a seed beside which it repeats pieces */
 #define PLAN_HEDGES_FREE    4u  /* hedges a swarm may always make */
 #define PLAN_HEDGES_SHARE   32u /* and one more for this many finished pieces: 3 % of waste */
 #define PLAN_WANTED_WINDOW  4u  /* pieces from the one readers wait for that count as waited for */
@@ -97,6 +98,13 @@ static bool seed_is_free(const struct swarm_peer *seed)
     return !seed->is_quarantined && seed->n_up < seed->up_slots;
 }
 
+/* Left is not arrived: second copies beside the last first ones would share the link with them, at
+ * the moment when everybody waits for those. */
+static bool seed_is_idle(const struct swarm_peer *seed)
+{
+    return seed_is_free(seed) && seed->n_up < PLAN_SEED_REPEATS;
+}
+
 /* Fills `supply`; false = nothing can be had from anybody. */
 static bool stock(struct supernode_swarm *swarm)
 {
@@ -107,8 +115,9 @@ static bool stock(struct supernode_swarm *swarm)
         if (!seed_is_free(&swarm->peers[slot]))
             continue;
         const uint64_t *have = swarm_row(swarm, slot);
+        uint64_t others = seed_is_idle(&swarm->peers[slot]) ? repeats : 0;
         for (uint32_t w = 0; w < swarm->row_words; w++)
-            swarm->supply[w] |= have[w] & (swarm->zero[w] | repeats);
+            swarm->supply[w] |= have[w] & (swarm->zero[w] | others);
     }
     for (uint32_t w = 0; w < swarm->row_words; w++)
         any |= swarm->supply[w];
@@ -170,14 +179,16 @@ static bool choose_candidates(const struct plan *plan, uint32_t to)
 /* ---- from whom ---------------------------------------------------------------------------------
  */
 
-static uint32_t find_seed(const struct plan *plan, uint32_t to, uint32_t piece)
+typedef bool (*seed_is_fit_f)(const struct swarm_peer *seed);
+
+static uint32_t find_seed(const struct plan *plan, uint32_t to, uint32_t piece,
+                          seed_is_fit_f is_fit)
 {
     const struct supernode_swarm *swarm = plan->swarm;
     uint32_t best = SUPERNODE_NONE;
     for (uint32_t i = 0; i < swarm->n_seeds; i++) {
         uint32_t slot = swarm->seeds[i];
-        if (!seed_is_free(&swarm->peers[slot]) ||
-            !supernode_row_test(swarm_row(swarm, slot), piece) ||
+        if (!is_fit(&swarm->peers[slot]) || !supernode_row_test(swarm_row(swarm, slot), piece) ||
             is_avoided(swarm, &swarm->peers[to], slot, plan->now_ms) ||
             swarm_flight_find(&swarm->peers[to], piece, slot) != SUPERNODE_NONE)
             continue;
@@ -235,7 +246,7 @@ static uint32_t find_source(const struct plan *plan, uint32_t to, uint32_t piece
     bool is_first = supernode_row_test(swarm->zero, piece);
     bool is_in_trouble = avoids_anybody(swarm, &swarm->peers[to], plan->now_ms);
     if (is_first)
-        return find_seed(plan, to, piece);
+        return find_seed(plan, to, piece, seed_is_free);
     if (is_in_trouble) {
         from = find_other_peer(plan, to, piece);
     } else if (supernode_row_test(swarm->available, piece)) {
@@ -244,8 +255,10 @@ static uint32_t find_source(const struct plan *plan, uint32_t to, uint32_t piece
             supernode_row_clear(swarm->available, piece);
     }
     /* Who had trouble with the holders of a piece is not made to wait for them. */
-    if (from == SUPERNODE_NONE && (is_in_trouble || seeds_may_repeat(swarm)))
-        from = find_seed(plan, to, piece);
+    if (from == SUPERNODE_NONE && is_in_trouble)
+        from = find_seed(plan, to, piece, seed_is_free);
+    else if (from == SUPERNODE_NONE && seeds_may_repeat(swarm))
+        from = find_seed(plan, to, piece, seed_is_idle);
     return from;
 }
 
@@ -368,7 +381,7 @@ static size_t serve_all(struct plan *plan, const struct supernode_bits *set)
 static uint32_t find_other_source(const struct plan *plan, uint32_t to, uint32_t piece)
 {
     uint32_t from = find_other_peer(plan, to, piece);
-    return from != SUPERNODE_NONE ? from : find_seed(plan, to, piece);
+    return from != SUPERNODE_NONE ? from : find_seed(plan, to, piece, seed_is_free);
 }
 
 static bool may_hedge(const struct supernode_swarm *swarm)

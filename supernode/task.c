@@ -258,7 +258,7 @@ static void join_seed(struct supernode_task *task)
 {
     struct supernode_peer seed = {
         .site = supernode_hash_name(task->supernode->site),
-        .up_slots = SUPERNODE_UP_SLOTS_MAX,
+        .up_slots = SUPERNODE_SEED_SLOTS,
         .down_slots = 1,
         .is_seed = true,
     };

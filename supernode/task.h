@@ -27,9 +27,12 @@
 #define SUPERNODE_SILENT_MS      10000u /* a peer without any exchange is gone */
 #define SUPERNODE_BROKEN_MS      2000u  /* ... and one whose exchange broke */
 #define SUPERNODE_TICK_MS        20u    /* of the planner, while transfers are on the way */
-#define SUPERNODE_UPKEEP_MS      100u
-#define SUPERNODE_HOLDERS_MAX    64u   /* nodes that are not in the task and hold its blob */
-#define SUPERNODE_LIMIT_FLOOR    4096u /* bytes/s of a share, however many share it */
+/* Of the seed at once. Enough to fill its link; with more, the last first copies would all arrive
+ * together at the end instead of one after the other. */
+#define SUPERNODE_SEED_SLOTS  12u
+#define SUPERNODE_UPKEEP_MS   100u
+#define SUPERNODE_HOLDERS_MAX 64u   /* nodes that are not in the task and hold its blob */
+#define SUPERNODE_LIMIT_FLOOR 4096u /* bytes/s of a share, however many share it */
 
 #define SUPERNODE_TASK_STATES(X)                                                                   \
     X(SUPERNODE_TASK_WAITING, "waiting") /* nobody has told the size yet */                        \

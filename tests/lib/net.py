@@ -16,6 +16,7 @@ except for a host that asked for one: delay().
 import contextlib
 import ctypes
 import fcntl
+import glob
 import os
 import queue
 import signal
@@ -220,6 +221,8 @@ class Tap:
 
 
 class Network:
+    congestion = None  # TCP's congestion control on all hosts; None = this machine's
+
     def __init__(self):
         assert os.environ.get("DARTER_LAB"), "not in namespaces of its own; see tests/run swarm"
         self.hosts = {}
@@ -228,6 +231,10 @@ class Network:
         must("ip", "link", "set", "lo", "up")
         must("ip", "link", "add", "wire", "type", "bridge")
         must("ip", "link", "set", "wire", "up")
+        # A firewall of the machine that looks at every frame of a bridge is none of our business.
+        for knob in glob.glob("/proc/sys/net/bridge/bridge-nf-call-*"):
+            with open(knob, "w", encoding="ascii") as file:
+                file.write("0")
 
     def __enter__(self):
         return self
@@ -247,6 +254,8 @@ class Network:
         host.command("ip", "addr", "add", f"{address}/16", "dev", "eth0")
         host.command("ip", "link", "set", "eth0", "up")
         host.command("ip", "link", "set", "lo", "up")
+        if self.congestion:
+            host.command("sysctl", "-qw", f"net.ipv4.tcp_congestion_control={self.congestion}")
         host.limit(mbit)
         return host
 

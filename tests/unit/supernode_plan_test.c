@@ -152,17 +152,22 @@ static void plan__seed_repeats_nothing_before_all_has_left(void **state)
     uint32_t seed = join(swarm, true, 0x3, 8);
     uint32_t a = join(swarm, false, 0, 4);
     uint32_t b = join(swarm, false, 0, 4);
-    struct supernode_assignment out[8];
-    assert_int_equal(supernode_plan(swarm, 0, out, 8), 2);
-    assert_int_not_equal(out[0].piece, out[1].piece);
+    struct supernode_assignment out[8], first[2];
+    assert_int_equal(supernode_plan(swarm, 0, first, 8), 2);
+    assert_int_not_equal(first[0].piece, first[1].piece);
     nothing(swarm, 1); /* though the seed has slots and both lack one */
     assert_true(supernode_swarm_gained(swarm, seed, 2));
     assert_int_equal(supernode_plan(swarm, 2, out, 1), 1);
     assert_int_equal(out[0].piece, 2);
-    /* Now all have left once: the seed helps with the rest. */
-    assert_true(supernode_plan(swarm, 3, out, 8) >= 2);
-    assert_int_equal(out[0].from, seed);
-    (void)a, (void)b;
+    nothing(swarm, 3); /* all have left, and three are still on their way */
+    supernode_swarm_leave(swarm, first[0].to == a ? b : a);
+    /* They have arrived or returned: who comes now is served. */
+    for (int i = 0; i < 2; i++)
+        (void)supernode_swarm_finished(swarm, first[i].to, first[i].piece, seed, 5);
+    (void)supernode_swarm_finished(swarm, out[0].to, 2, seed, 5);
+    uint32_t c = join(swarm, false, 0, 4);
+    assert_true(supernode_plan(swarm, 9, out, 8) >= 1);
+    assert_int_equal(out[0].to, c);
     supernode_swarm_free(&swarm);
 }
 
