@@ -18,6 +18,7 @@
 #include "base/metrics.h"
 #include "base/text.h"
 #include "proxy/director_priv.h"
+#include "proxy/limits.h"
 
 #define FIRST_PAUSE_MS 100u /* before the next supernode is tried; +- half */
 #define PAUSE_MS       500u /* while none is up */
@@ -308,7 +309,7 @@ static void on_open(struct directed *directed, struct wire_exchange_reply *reply
         return;
     if (reply->ticket[0] != '\0')
         memcpy(directed->ticket, reply->ticket, sizeof directed->ticket);
-    dt_bucket_set(&directed->bucket, reply->down_limit, dt_mono_us());
+    dt_bucket_set(&directed->bucket, proxy_limits_floor(reply->down_limit), dt_mono_us());
     if (task_pieces(directed->task) == NULL) /* nothing to fill: verified now, or not cached */
         reply->n_assignments = 0;
     if (directed_order(directed, reply, &err) < 0) {

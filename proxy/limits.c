@@ -4,6 +4,12 @@
 #include "proxy/limits.h"
 
 #include "base/loop.h"
+#include "base/wire/wire.h"
+
+uint64_t proxy_limits_floor(uint64_t told)
+{
+    return told == 0 || told > WIRE_LIMIT_FLOOR ? told : WIRE_LIMIT_FLOOR;
+}
 
 static uint64_t lower(uint64_t a, uint64_t b)
 {
@@ -40,7 +46,7 @@ void proxy_limits_set_own(struct proxy_limits *limits, uint64_t up, uint64_t dow
 
 void proxy_limits_set_told(struct proxy_limits *limits, uint64_t up, uint64_t down)
 {
-    atomic_store(&limits->told_up, up);
-    atomic_store(&limits->told_down, down);
+    atomic_store(&limits->told_up, proxy_limits_floor(up));
+    atomic_store(&limits->told_down, proxy_limits_floor(down));
     apply(limits);
 }

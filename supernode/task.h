@@ -31,8 +31,8 @@
  * together at the end instead of one after the other. */
 #define SUPERNODE_SEED_SLOTS  12u
 #define SUPERNODE_UPKEEP_MS   100u
-#define SUPERNODE_HOLDERS_MAX 64u   /* nodes that are not in the task and hold its blob */
-#define SUPERNODE_LIMIT_FLOOR 4096u /* bytes/s of a share, however many share it */
+#define SUPERNODE_HOLDERS_MAX 64u /* nodes that are not in the task and hold its blob */
+#define SUPERNODE_LIMIT_FLOOR WIRE_LIMIT_FLOOR /* of a share, however many share it */
 
 #define SUPERNODE_TASK_STATES(X)                                                                   \
     X(SUPERNODE_TASK_WAITING, "waiting") /* nobody has told the size yet */                        \

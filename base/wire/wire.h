@@ -37,6 +37,7 @@
 #define WIRE_PIECE_SIZE_MIN 4096u
 #define WIRE_PIECE_SIZE_MAX (16 * 1024 * 1024u)
 #define WIRE_BLOB_SIZE_MAX  (1ULL << 40)
+#define WIRE_LIMIT_FLOOR    (64 * 1024u)       /* bytes/s; a lower limit counts as this (P-57) */
 #define WIRE_COUNT_MAX      ((1ULL << 53) - 1) /* any other number: exact in every JSON reader */
 
 typedef char wire_id[WIRE_ID_LEN + 1];

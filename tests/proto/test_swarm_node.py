@@ -491,6 +491,18 @@ def test_the_nodes_limit_is_the_supernodes_word(site, supernode):
     assert site.pull(digest, data) > 1.5
 
 
+@pytest.mark.parametrize("whose", ["the blob's", "the node's"])
+def test_a_limit_of_next_to_nothing_stops_no_pull(site, supernode, whose):
+    """A byte a second counts as 64 KiB: a lie about limits costs time, and the bytes come."""
+    if whose == "the node's":
+        supernode.hello_more = {"down_limit": 1, "up_limit": 1}
+    site.start(supernode)
+    if whose == "the blob's":
+        supernode.reply_more = {"down_limit": 1}
+    digest, data = site.blob(supernode, size=MIB // 4 + 17)
+    assert 2 < site.pull(digest, data) < 15
+
+
 # ---- what an operator sees ----
 
 def test_the_command_shows_supernodes_and_tasks(site, supernode, peer):

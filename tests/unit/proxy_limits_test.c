@@ -9,12 +9,20 @@
 
 #include <cmocka.h>
 
+#include "base/wire/wire.h"
+
 static void limits__lowest_of_operator_and_supernode_holds(void **state)
 {
     static const struct {
         uint64_t own, told, effective;
-    } rows[] = {
-        {0, 0, 0}, {5000, 0, 5000}, {0, 7000, 7000}, {5000, 7000, 5000}, {9000, 7000, 7000}};
+    } rows[] = {{0, 0, 0},
+                {500000, 0, 500000},
+                {0, 700000, 700000},
+                {500000, 700000, 500000},
+                {900000, 700000, 700000},
+                {0, 1, WIRE_LIMIT_FLOOR}, /* a supernode cannot stop us */
+                {0, WIRE_LIMIT_FLOOR - 1, WIRE_LIMIT_FLOOR},
+                {0, WIRE_LIMIT_FLOOR + 1, WIRE_LIMIT_FLOOR + 1}};
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct proxy_limits limits;
@@ -32,12 +40,12 @@ static void limits__directions_are_apart(void **state)
 {
     struct proxy_limits limits;
     (void)state;
-    proxy_limits_init(&limits, 1000, 2000);
-    assert_int_equal(atomic_load(&limits.up.rate), 1000);
-    assert_int_equal(atomic_load(&limits.down.rate), 2000);
-    proxy_limits_set_told(&limits, 500, 9000);
-    assert_int_equal(atomic_load(&limits.up.rate), 500);
-    assert_int_equal(atomic_load(&limits.down.rate), 2000);
+    proxy_limits_init(&limits, 100000, 200000);
+    assert_int_equal(atomic_load(&limits.up.rate), 100000);
+    assert_int_equal(atomic_load(&limits.down.rate), 200000);
+    proxy_limits_set_told(&limits, 70000, 900000);
+    assert_int_equal(atomic_load(&limits.up.rate), 70000);
+    assert_int_equal(atomic_load(&limits.down.rate), 200000);
 }
 
 int main(void)

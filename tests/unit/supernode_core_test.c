@@ -315,10 +315,10 @@ static void share__divides_a_limit_among_those_who_take(void **state)
     assert_int_equal(supernode_task_share(&task), 0); /* no limit at all */
     atomic_store(&supernode.limits.task_down, 4000000);
     assert_int_equal(supernode_task_share(&task), 1000000);
-    task.limit = 80000;
-    assert_int_equal(supernode_task_share(&task), 20000);
+    task.limit = 800000;
+    assert_int_equal(supernode_task_share(&task), 200000);
     task.n_present = 0;
-    assert_int_equal(supernode_task_share(&task), 80000);
+    assert_int_equal(supernode_task_share(&task), 800000);
     task.n_present = 1000; /* a low limit never looks like a dead peer */
     assert_int_equal(supernode_task_share(&task), SUPERNODE_LIMIT_FLOOR);
     task.limit = 0;
