@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "registry-client/endpoint.h"
+#include "registry-client/ref.h"
 #include "supernode/proof.h"
 #include "supernode/seed.h"
 #include "supernode/task_priv.h"
@@ -251,6 +252,10 @@ static int check_join(const struct supernode_task *task, const struct wire_join 
     if (reg_upstream_find(supernode->upstreams, supernode->n_upstreams, join->upstream) == NULL)
         return dt_err_set(err, DT_ENOTFOUND, "the supernode has no upstream %.100s",
                           join->upstream);
+    /* It becomes part of a path that we ask a registry for, perhaps with our own credentials: a
+     * "../" or a "?" in it would be another question than a pull. */
+    if (!reg_name_is_valid(join->repository, strlen(join->repository)))
+        return dt_err_set(err, DT_EINVAL, "%.100s is no name of a repository", join->repository);
     if (HASH_COUNT(task->peers) >= TASK_PEERS_MAX)
         return dt_err_set(err, DT_EBUSY, "a task takes no more than %u nodes", TASK_PEERS_MAX);
     return 0;

@@ -167,6 +167,25 @@ def test_nobody_is_sent_to_his_own_loopback(origin):
         assert supernode.nodes()["nodes"] == []
 
 
+# ---- names that become paths ----
+
+@pytest.mark.parametrize("repo", ["../../admin", "library/../web", "library/web?x=", "library//web",
+                                  "library/web#", "library/%2e%2e/web", "library/web/blobs/x/..",
+                                  "Library/web", "/library/web",
+                                  pytest.param("a" * 256, id="too long")])
+def test_no_registry_is_asked_for_a_name_that_is_none(swarm, repo):
+    """The path is the supernode's, and so may be the credentials."""
+    digest, data = swarm.blob()
+    before = len(swarm.origin.requests)
+    bad = swarm.bad_node()
+    reply = bad.join(digest, repo=repo).reply
+    assert reply["state"] == "gone" and reply["code"] == "EINVAL", reply
+    # One with a good name comes after it: whatever the bad one set going would have been seen.
+    pull(swarm.node(), digest, data, 5 * SLOWER)
+    asked = [request.target for request in swarm.origin.requests[before:]]
+    assert asked and all(path.startswith(f"/v2/{REPO}/") for path in asked), asked
+
+
 # ---- memory ----
 
 def test_a_few_bytes_do_not_cost_gigabytes(swarm):
