@@ -222,6 +222,15 @@ void fetch_easy_set_low_mark(struct dt_fetch *fetch, unsigned bytes)
     fetch->low_mark = bytes;
 }
 
+void fetch_easy_note_socket(struct dt_fetch *fetch, int fd, bool is_removed)
+{
+    /* A paused transfer may end without being told of its socket again: the mark must not stay on
+     * the connection, or the next answer would wait behind it. */
+    if (is_removed && fetch->low_mark > 1)
+        fetch_easy_set_low_mark(fetch, 1);
+    fetch->fd = is_removed ? -1 : fd;
+}
+
 int fetch_easy_unpause(struct dt_fetch *fetch)
 {
     return (int)curl_easy_pause(fetch->easy, CURLPAUSE_CONT);

@@ -126,7 +126,7 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, voi
     char *fetch = NULL;
 
     if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &fetch) == CURLE_OK && fetch != NULL)
-        ((struct dt_fetch *)(void *)fetch)->fd = what == CURL_POLL_REMOVE ? -1 : fd;
+        fetch_easy_note_socket((struct dt_fetch *)(void *)fetch, fd, what == CURL_POLL_REMOVE);
     (void)is_known; /* curl's memory of a number may outlive the descriptor: epoll knows better */
     if (what == CURL_POLL_REMOVE) {
         /* Comes before curl closes it; one that is gone already needs no removal. */

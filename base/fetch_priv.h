@@ -106,6 +106,8 @@ void fetch_easy_free(struct dt_fetch *);
 /* Translates curl's verdict; 0 = fine. */
 int fetch_easy_error(struct dt_fetch *, int curl_code, struct dt_err *err);
 int fetch_easy_unpause(struct dt_fetch *); /* a CURLcode */
+/* curl waits for this socket from now on, or no longer. */
+void fetch_easy_note_socket(struct dt_fetch *, int fd, bool is_removed);
 /* The socket wakes us when so many bytes are here. */
 void fetch_easy_set_low_mark(struct dt_fetch *, unsigned bytes);
 

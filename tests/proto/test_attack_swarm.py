@@ -96,7 +96,7 @@ def trickle(handler, body):
 
 @pytest.mark.parametrize("fault,limit_s", [
     (trickle, 6), (fakeswarm.piece_status(503), 3), (fakeswarm.piece_status(403), 3),
-    (fakeswarm.stall, 6)], ids=["trickles", "busy", "refuses", "stalls"])
+    (fakeswarm.stall, 8)], ids=["trickles", "busy", "refuses", "stalls"])
 @pytest.mark.parametrize("how", ["says it holds it", "joins with all of it"])
 def test_who_does_not_bring_what_he_has_is_a_short_wait(swarm, fault, limit_s, how):
     good = swarm.node()

@@ -378,6 +378,29 @@ static void fetch__that_gathers_gets_everything_and_keeps_its_connection(void **
     assert_int_equal(atomic_load(&origin.n_connections), before);
 }
 
+static void fetch__that_gathers_and_pauses_leaves_no_mark_behind(void **state)
+{
+    struct probe probe;
+    int before;
+
+    (void)state;
+    fetch_path(&probe, "/whole?1");
+    before = atomic_load(&origin.n_connections);
+    for (unsigned i = 1; i <= 20; i++) {
+        probe_init(&probe, "/whole?300000");
+        probe.opts.gather_bytes = 150000;
+        probe.pause_every = 10000 * i;
+        probe_run(&probe);
+        assert_int_equal(probe.err.code, 0);
+        assert_true(probe.bytes == 300000);
+        probe_init(&probe, "/whole?1");
+        probe.opts.total_timeout_ms = 5000;
+        probe_run(&probe);
+        assert_int_equal(probe.err.code, 0);
+    }
+    assert_int_equal(atomic_load(&origin.n_connections), before);
+}
+
 static void fetch__that_gathers_takes_what_is_here_before_it_gives_up(void **state)
 {
     struct probe probe;
@@ -523,6 +546,7 @@ int main(void)
         cmocka_unit_test(fetch__connect_has_a_deadline),
         cmocka_unit_test(fetch__pause_does_not_count_as_a_stall),
         cmocka_unit_test(fetch__that_gathers_gets_everything_and_keeps_its_connection),
+        cmocka_unit_test(fetch__that_gathers_and_pauses_leaves_no_mark_behind),
         cmocka_unit_test(fetch__that_gathers_takes_what_is_here_before_it_gives_up),
         cmocka_unit_test(fetch__cancel_is_legal_everywhere_and_silent),
         cmocka_unit_test(fetch__one_may_cancel_and_start_others_from_its_callbacks),

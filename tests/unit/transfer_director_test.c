@@ -133,9 +133,10 @@ static struct boss {
     struct task *task;
     bool is_flying[LAB_PIECES];
     unsigned n_begun, n_wishes, n_opened, n_landed, n_fetched, n_ended, n_cancelled, n_refused;
-    _Atomic bool has_left; /* task_leave_registries() said so */
-    int code;              /* of the last fetch */
-    int size_code;         /* of task_know_size() */
+    _Atomic bool has_asked; /* it was called */
+    _Atomic bool has_left;  /* and said so */
+    int code;               /* of the last fetch */
+    int size_code;          /* of task_know_size() */
     uint64_t wanted;
     enum task_state how;
     struct dt_err err;
@@ -194,8 +195,10 @@ static void boss_step(void *object)
 {
     const struct cache_pieces *pieces = task_pieces(boss.task);
     (void)object;
-    if (boss.is_leaving)
+    if (boss.is_leaving) {
         boss.has_left = task_leave_registries(boss.task);
+        boss.has_asked = true;
+    }
     for (uint32_t i = boss.first; pieces != NULL && i < boss.first + boss.n; i++)
         if (!boss.is_flying[i] && !cache_pieces_is_complete(pieces, i) &&
             task_fetches(boss.task) < boss.at_once)
@@ -308,6 +311,12 @@ static bool has_landed(void *arg)
 {
     (void)arg;
     return boss.n_landed > 0;
+}
+
+static bool has_asked(void *arg)
+{
+    (void)arg;
+    return boss.has_asked;
 }
 
 static bool has_left(void *arg)
@@ -461,6 +470,7 @@ static void director__registries_are_left_with_the_piece_they_are_in(void **stat
     boss.may_ask = false;
     boss.is_leaving = true;
     lab_call(lab, step_soon, NULL);
+    lab_until(lab, has_asked, NULL, "the step"); /* before the rest of the bytes may come */
     assert_false(boss.has_left);
     atomic_store(&lab->hold_at, UINT64_MAX);
     lab_until(lab, has_left, NULL, "left");
