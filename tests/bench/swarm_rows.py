@@ -21,7 +21,9 @@ def run_json(*argv):
 
 
 def run_swarm(b, *options):
-    return run_json(HERE / "swarm", "--bin", b.bin, "--build", b.build, *options)
+    congestion = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    return run_json(HERE / "swarm", "--bin", b.bin, "--build", b.build, "--congestion", congestion,
+                    *options)
 
 
 def compare(b, say, nodes, mbit, mib, runs):
