@@ -25,6 +25,17 @@ static struct node_holding *find_holding(struct node_blob *blob, const struct no
     return holding;
 }
 
+static struct task_holder describe(const struct node_holding *holding)
+{
+    const struct node *node = holding->node;
+    struct task_holder holder = {.size = holding->size};
+    memcpy(holder.id, node->id, sizeof(holder.id));
+    memcpy(holder.name, node->name, sizeof(holder.name));
+    memcpy(holder.rack, node->rack, sizeof(holder.rack));
+    memcpy(holder.address, node->address, sizeof(holder.address));
+    return holder;
+}
+
 void supernode_node_add_holding(struct supernode *supernode, struct node *node,
                                 const struct wire_holding *told)
 {
@@ -51,6 +62,8 @@ void supernode_node_add_holding(struct supernode *supernode, struct node *node,
     blob->first = holding;
     blob->n++;
     atomic_fetch_add(&nodes->n_holdings, 1);
+    struct task_holder holder = describe(holding);
+    supernode_tasks_holder_announced(supernode, &told->digest, &holder);
 }
 
 static void drop(struct supernode *supernode, struct node_holding *holding)
@@ -105,17 +118,9 @@ static void on_question(void *arg)
     struct node_blob *blob = find_blob(supernode->nodes, &question->digest);
     struct task_holder *found = dt_new_array(struct task_holder, SUPERNODE_HOLDERS_MAX);
     size_t n = 0;
-    for (struct node_holding *h = blob != NULL ? blob->first : NULL; h != NULL;
-         h = h->next_of_blob) {
-        if (!h->node->is_here || n == SUPERNODE_HOLDERS_MAX)
-            continue;
-        struct task_holder *holder = &found[n++];
-        memcpy(holder->id, h->node->id, sizeof(holder->id));
-        memcpy(holder->name, h->node->name, sizeof(holder->name));
-        memcpy(holder->rack, h->node->rack, sizeof(holder->rack));
-        memcpy(holder->address, h->node->address, sizeof(holder->address));
-        holder->size = h->size;
-    }
+    for (struct node_holding *h = blob != NULL ? blob->first : NULL; h != NULL; h = h->next_of_blob)
+        if (h->node->is_here && n < SUPERNODE_HOLDERS_MAX)
+            found[n++] = describe(h);
     supernode_tasks_holders_found(supernode, &question->digest, found, n);
     free(found);
     free(question);

@@ -22,7 +22,7 @@ struct node_message {
     bool is_banned;
     struct dt_digest digest;
     size_t n_holders;
-    struct task_holder holders[]; /* of supernode_tasks_holders_found() */
+    struct task_holder holders[];
 };
 
 static struct node_message *new_message(struct supernode *supernode, const char *id)
@@ -197,24 +197,49 @@ void supernode_tasks_holding_lost(struct supernode *supernode, const char *id,
     dt_loop_post(home_of(supernode, digest), on_holding_lost, message);
 }
 
-static void on_holders_found(void *arg)
+/* Returns the task; NULL = there is none. */
+static struct supernode_task *add_holders(const struct node_message *message)
 {
-    struct node_message *message = arg;
     struct supernode_task *task = supernode_task_find(message->supernode, &message->digest);
     for (size_t i = 0; task != NULL && i < message->n_holders; i++)
         supernode_peer_add_holder(task, &message->holders[i]);
-    if (task != NULL)
-        supernode_exchanges_released(task);
-    free(message);
+    return task;
 }
 
-void supernode_tasks_holders_found(struct supernode *supernode, const struct dt_digest *digest,
-                                   const struct task_holder *holders, size_t n)
+static void on_holders_found(void *arg)
+{
+    struct supernode_task *task = add_holders(arg);
+    if (task != NULL)
+        supernode_exchanges_released(task);
+    free(arg);
+}
+
+static void on_holder_announced(void *arg)
+{
+    (void)add_holders(arg);
+    free(arg);
+}
+
+static void post_holders(struct supernode *supernode, const struct dt_digest *digest,
+                         const struct task_holder *holders, size_t n, dt_loop_f fn)
 {
     struct node_message *message = dt_calloc(1, sizeof(*message) + n * sizeof(message->holders[0]));
     message->supernode = supernode;
     message->digest = *digest;
     message->n_holders = n;
     memcpy(message->holders, holders, n * sizeof(message->holders[0]));
-    dt_loop_post(home_of(supernode, digest), on_holders_found, message);
+    dt_loop_post(home_of(supernode, digest), fn, message);
+}
+
+void supernode_tasks_holders_found(struct supernode *supernode, const struct dt_digest *digest,
+                                   const struct task_holder *holders, size_t n)
+{
+    post_holders(supernode, digest, holders, n, on_holders_found);
+}
+
+void supernode_tasks_holder_announced(struct supernode *supernode, const struct dt_digest *digest,
+                                      const struct task_holder *holder)
+{
+    if (atomic_load(&supernode->tasks->n_tasks) > 0) /* a new one asks for itself */
+        post_holders(supernode, digest, holder, 1, on_holder_announced);
 }

@@ -201,13 +201,13 @@ void supernode_peer_remove(struct supernode_task *task, struct task_peer *peer)
 
 void supernode_peer_becomes_holder(struct supernode_task *task, struct task_peer *peer)
 {
-    struct supernode_peer_view view = {0};
-    if (task->swarm != NULL)
-        view = supernode_swarm_look_at(task->swarm, peer->handle);
-    if (!view.is_complete) { /* it says so; what it told says otherwise */
+    if (peer->handle == SUPERNODE_NONE) { /* of what we do not even know the size */
         supernode_peer_remove(task, peer);
         return;
     }
+    /* Its last reports may travel beside this one, and come when it is no session any more. */
+    for (uint32_t piece = 0; piece < task->n_pieces; piece++)
+        (void)supernode_swarm_gained(task->swarm, peer->handle, piece); /* false: it told us */
     release_held(task, peer);
     free_join(peer);
     count(task, peer, -1);

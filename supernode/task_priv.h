@@ -133,7 +133,7 @@ int supernode_peer_join(struct task_peer **out, struct supernode_task *, struct 
 int supernode_peer_enter_swarm(struct supernode_task *, struct task_peer *, struct dt_err *err);
 /* It leaves the table; a held exchange is answered. */
 void supernode_peer_remove(struct supernode_task *, struct task_peer *);
-/* It is done and stays as one who may be sent to. */
+/* It says that it has all of it now; it stays as one who may be sent to. */
 void supernode_peer_becomes_holder(struct supernode_task *, struct task_peer *);
 /* A node that is not in the task and holds all of it. */
 struct task_holder {
@@ -183,8 +183,12 @@ void supernode_tasks_node_gone(struct supernode *, const char *id);
 void supernode_tasks_quarantine(struct supernode *, const char *id, const char *address);
 void supernode_tasks_set_banned(struct supernode *, const char *name, bool is_banned);
 void supernode_tasks_holding_lost(struct supernode *, const char *id, const struct dt_digest *);
+/* The answer to supernode_nodes_ask_holders(): joins that wait for it go on. */
 void supernode_tasks_holders_found(struct supernode *, const struct dt_digest *,
                                    const struct task_holder *, size_t n);
+/* One more, while the blob may be on its way. */
+void supernode_tasks_holder_announced(struct supernode *, const struct dt_digest *,
+                                      const struct task_holder *);
 bool supernode_is_banned_here(struct supernode *, const char *name);
 bool supernode_is_struck_here(struct supernode *, const char *id, const char *address);
 

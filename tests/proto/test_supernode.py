@@ -420,6 +420,33 @@ def test_a_holder_that_vanishes_is_replaced_by_the_origin(origin, supernode, mak
     assert taker.session(digest).pull() == data
 
 
+def test_a_holder_that_comes_late_is_used(origin, supernode, make_node):
+    digest, data = add_blob(origin, 2 * MIB)
+    holder, taker = make_node("holder"), make_node("taker")
+    gate = faults.Gate(after=0)
+    origin.misbehave(gate, kind="blob", times=1)
+    session = taker.join(digest)
+    holder.keep(digest, data)
+    holder.hello(full=True, have=[[digest, len(data)]])
+    assert session.pull() == data
+    gate.open()
+    assert {source for _, source, _ in session.log} == {holder.id}
+
+
+def test_who_keeps_the_blob_is_a_holder_whatever_it_has_told(origin, supernode, make_node):
+    """The reports of its last pieces may be overtaken by its leave."""
+    digest, data = add_blob(origin, 2 * MIB)
+    node, late = make_node("node"), make_node("late")
+    session = node.session(digest)
+    assert session.pull(leave=False) == data
+    again = node.join(digest)  # a session that has told nothing
+    again.exchange(leave=True, keeps=True)
+    task, = supernode.tasks()["tasks"]
+    assert task["holders"] == 1 and task["nodes"] == 0
+    assert late.session(digest).pull() == data
+    assert node.served
+
+
 def test_a_take_over_fetches_only_what_is_missing(origin, supernode, make_node):
     digest, data = add_blob(origin, 10 * PIECE)
     first, second = make_node("node-1"), make_node("node-2")
