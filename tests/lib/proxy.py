@@ -48,6 +48,19 @@ def wait_until(condition, what, limit_s=20):
         time.sleep(0.01)  # the pace of asking, not a guess of when
 
 
+def where_threads_are(pid):
+    """For a daemon that hangs: each thread's name, state, and where the kernel has it waiting."""
+    def read(task, name):
+        try:
+            with open(f"/proc/{pid}/task/{task}/{name}", encoding="utf-8") as file:
+                return " ".join(file.read().split())
+        except OSError as error:
+            return error.strerror
+    return "\n".join(f"{read(task, 'comm')}: state {read(task, 'stat').rsplit(')')[-1][:2].strip()}, "
+                     f"syscall {read(task, 'syscall')}, {read(task, 'stack')}"
+                     for task in sorted(os.listdir(f"/proc/{pid}/task"), key=int))
+
+
 class Darter:
     def __init__(self, upstreams, options=(), folder=None, config=None, env=None, cache_max="1GiB",
                  listen="127.0.0.1:0"):
@@ -171,9 +184,10 @@ class Darter:
         try:
             status = self.process.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
+            threads = where_threads_are(self.process.pid)
             self.process.send_signal(signal.SIGABRT)
             self.process.wait()
-            raise AssertionError(f"the daemon did not end within {STOP_LIMIT_S} s:\n"
+            raise AssertionError(f"the daemon did not end within {STOP_LIMIT_S} s:\n{threads}\n"
                                  f"{self.log[-4000:]}") from None
         finally:
             self.reader.join()
