@@ -65,39 +65,34 @@ static void add_row(struct cli_table *table, const json_t *blob)
     cli_table_add(table, cli_string(blob, "state"));
     cli_table_add_size(table, cli_number(blob, "size"));
     cli_table_add_size(table, cli_number(blob, "present_bytes"));
-    (void)dt_text_print(text, sizeof text, "%" PRIu64, cli_number(blob, "hits"));
-    cli_table_add(table, text);
+    cli_table_add_number(table, cli_number(blob, "hits"));
     cli_table_add(table, cli_short_time(text, cli_string(blob, "used")));
     cli_table_add(table, json_is_true(json_object_get(blob, "pinned")) ? "pinned" : "");
     cli_table_add(table, media_type != NULL ? media_type : cli_string(blob, "kind"));
 }
 
-int cli_cache_ls(struct cli *cli)
+static void draw_blobs(struct dt_text *out, const json_t *blobs)
 {
     static const char *const titles[] = {"DIGEST", "STATE", "SIZE", "HERE",
                                          "HITS",   "USED",  "PIN",  "KIND"};
-    struct dt_err err = {0};
-    json_t *blobs = NULL, *blob;
-    size_t i;
-    if (list_all(&blobs, cli, &err) < 0)
-        return cli_report(&err);
-    if (cli->is_json) {
-        cli_print_json(blobs);
-        json_decref(blobs);
-        return CLI_OK;
-    }
     struct cli_table table;
-    struct dt_text text = {0};
+    json_t *blob;
+    size_t i;
     cli_table_init(&table, "llrrrlll", titles);
     json_array_foreach(blobs, i, blob)
     {
         add_row(&table, blob);
     }
-    cli_table_print(&table, &text);
-    cli_table_fini(&table);
-    json_decref(blobs);
-    cli_print_text(&text);
-    return CLI_OK;
+    cli_table_draw(&table, out);
+}
+
+int cli_cache_ls(struct cli *cli)
+{
+    struct dt_err err = {0};
+    json_t *blobs = NULL;
+    if (list_all(&blobs, cli, &err) < 0)
+        return cli_report(&err);
+    return cli_show(cli, blobs, draw_blobs);
 }
 
 /* ---- one blob ---- */
@@ -140,36 +135,34 @@ static void add_number_line(struct dt_text *out, const char *title, uint64_t num
     add_line(out, title, text);
 }
 
-static void print_blob(const json_t *blob)
+static void draw_blob(struct dt_text *out, const json_t *blob)
 {
-    struct dt_text out = {0};
     char text[64];
     size_t i;
     json_t *name, *pieces = json_object_get(blob, "pieces");
     const char *kind = cli_string(blob, "kind"), *media_type = cli_string(blob, "media_type");
-    add_line(&out, "digest", cli_string(blob, "digest"));
-    add_line(&out, "state", cli_string(blob, "state"));
-    add_line(&out, "kind", media_type != NULL ? media_type : kind);
-    add_size_line(&out, "size", cli_number(blob, "size"));
-    add_size_line(&out, "here", cli_number(blob, "present_bytes"));
-    add_line(&out, "pinned", json_is_true(json_object_get(blob, "pinned")) ? "yes" : "no");
-    add_number_line(&out, "hits", cli_number(blob, "hits"));
-    add_line(&out, "created", cli_short_time(text, cli_string(blob, "created")));
-    add_line(&out, "used", cli_short_time(text, cli_string(blob, "used")));
-    add_line(&out, "verified", cli_short_time(text, cli_string(blob, "verified")));
+    add_line(out, "digest", cli_string(blob, "digest"));
+    add_line(out, "state", cli_string(blob, "state"));
+    add_line(out, "kind", media_type != NULL ? media_type : kind);
+    add_size_line(out, "size", cli_number(blob, "size"));
+    add_size_line(out, "here", cli_number(blob, "present_bytes"));
+    add_line(out, "pinned", json_is_true(json_object_get(blob, "pinned")) ? "yes" : "no");
+    add_number_line(out, "hits", cli_number(blob, "hits"));
+    add_line(out, "created", cli_short_time(text, cli_string(blob, "created")));
+    add_line(out, "used", cli_short_time(text, cli_string(blob, "used")));
+    add_line(out, "verified", cli_short_time(text, cli_string(blob, "verified")));
     if (pieces != NULL) {
         char size[24];
         (void)dt_text_print(text, sizeof text, "%" PRIu64 " of %" PRIu64 ", %s each",
                             cli_number(pieces, "present"), cli_number(pieces, "count"),
                             dt_size_format(size, cli_number(pieces, "size")));
-        add_line(&out, "pieces", text);
-        add_line(&out, "map", cli_string(pieces, "map"));
+        add_line(out, "pieces", text);
+        add_line(out, "map", cli_string(pieces, "map"));
     }
     json_array_foreach(json_object_get(blob, "repositories"), i, name)
     {
-        add_line(&out, i == 0 ? "repositories" : "", json_string_value(name));
+        add_line(out, i == 0 ? "repositories" : "", json_string_value(name));
     }
-    cli_print_text(&out);
 }
 
 int cli_cache_show(struct cli *cli)
@@ -178,12 +171,7 @@ int cli_cache_show(struct cli *cli)
     json_t *blob = NULL;
     if (ask_about(&blob, cli, "GET", cli->words[0], "", &err) < 0)
         return cli_report(&err);
-    if (cli->is_json)
-        cli_print_json(blob);
-    else
-        print_blob(blob);
-    json_decref(blob);
-    return CLI_OK;
+    return cli_show(cli, blob, draw_blob);
 }
 
 /* The same change to every word; goes on after a failure and tells the first one's exit code. */
@@ -237,7 +225,6 @@ static void add_scrub(struct dt_text *out, const json_t *scrub)
 int cli_cache_scrub(struct cli *cli)
 {
     struct dt_err err = {0};
-    struct dt_text text = {0};
     json_t *scrub = NULL;
     char path[80] = "/v1/cache/scrub";
     const char *method = cli->is_stop ? "DELETE" : cli->is_status ? "GET" : "POST";
@@ -248,48 +235,42 @@ int cli_cache_scrub(struct cli *cli)
     }
     if (cli_ask(&scrub, cli, method, path, &err) < 0)
         return cli_report(&err);
-    if (cli->is_json && scrub != NULL)
-        cli_print_json(scrub);
-    if (!cli->is_json && scrub != NULL)
-        add_scrub(&text, scrub);
-    if (!cli->is_json && scrub == NULL)
-        dt_text_add(&text, "scrub stopped\n");
-    cli_print_text(&text);
-    json_decref(scrub);
+    if (scrub != NULL)
+        return cli_show(cli, scrub, add_scrub);
+    if (!cli->is_json)
+        (void)puts("scrub stopped");
     return CLI_OK;
 }
 
-static void print_stats(const json_t *document)
+static void draw_stats(struct dt_text *out, const json_t *document)
 {
-    struct dt_text out = {0};
     char text[80], used[24], max[24];
     json_t *usage = json_object_get(document, "usage");
     json_t *statistics = json_object_get(document, "statistics");
     if (!json_is_true(json_object_get(usage, "usable")))
-        add_line(&out, "UNUSABLE", cli_string(usage, "reason"));
+        add_line(out, "UNUSABLE", cli_string(usage, "reason"));
     uint64_t used_bytes = cli_number(usage, "used_bytes"),
              max_bytes = cli_number(usage, "max_bytes");
     (void)dt_text_print(text, sizeof text, "%s of %s ", dt_size_format(used, used_bytes),
                         dt_size_format(max, max_bytes));
-    dt_text_addf(&out, "%-13s %s", "used", text);
-    cli_bar(&out, 24, used_bytes, max_bytes);
-    dt_text_add(&out, "\n");
-    add_size_line(&out, "pinned", cli_number(usage, "pinned_bytes"));
-    add_size_line(&out, "disk free", cli_number(usage, "free_bytes"));
-    add_size_line(&out, "kept free", cli_number(usage, "min_free_bytes"));
-    add_number_line(&out, "blobs", cli_number(usage, "sealed"));
-    add_number_line(&out, "partial", cli_number(usage, "partial"));
-    add_number_line(&out, "objects", cli_number(usage, "objects"));
-    add_number_line(&out, "tags", cli_number(usage, "tags"));
-    add_number_line(&out, "hits", cli_number(statistics, "hits"));
-    add_number_line(&out, "misses", cli_number(statistics, "misses"));
+    dt_text_addf(out, "%-13s %s", "used", text);
+    cli_bar(out, 24, used_bytes, max_bytes);
+    dt_text_add(out, "\n");
+    add_size_line(out, "pinned", cli_number(usage, "pinned_bytes"));
+    add_size_line(out, "disk free", cli_number(usage, "free_bytes"));
+    add_size_line(out, "kept free", cli_number(usage, "min_free_bytes"));
+    add_number_line(out, "blobs", cli_number(usage, "sealed"));
+    add_number_line(out, "partial", cli_number(usage, "partial"));
+    add_number_line(out, "objects", cli_number(usage, "objects"));
+    add_number_line(out, "tags", cli_number(usage, "tags"));
+    add_number_line(out, "hits", cli_number(statistics, "hits"));
+    add_number_line(out, "misses", cli_number(statistics, "misses"));
     (void)dt_text_print(text, sizeof text, "%.1f %%",
                         100 * json_number_value(json_object_get(statistics, "hit_ratio")));
-    add_line(&out, "hit ratio", text);
-    add_number_line(&out, "evictions", cli_number(statistics, "evictions"));
-    add_size_line(&out, "evicted", cli_number(statistics, "evicted_bytes"));
-    add_scrub(&out, json_object_get(document, "scrub"));
-    cli_print_text(&out);
+    add_line(out, "hit ratio", text);
+    add_number_line(out, "evictions", cli_number(statistics, "evictions"));
+    add_size_line(out, "evicted", cli_number(statistics, "evicted_bytes"));
+    add_scrub(out, json_object_get(document, "scrub"));
 }
 
 int cli_cache_stats(struct cli *cli)
@@ -300,10 +281,5 @@ int cli_cache_stats(struct cli *cli)
         return cli_report(&err);
     (void)json_object_del(document, "blobs"); /* asked for none */
     (void)json_object_del(document, "next");
-    if (cli->is_json)
-        cli_print_json(document);
-    else
-        print_stats(document);
-    json_decref(document);
-    return CLI_OK;
+    return cli_show(cli, document, draw_stats);
 }

@@ -103,8 +103,9 @@ struct cli_table {
 void cli_table_init(struct cli_table *, const char *align, const char *const *titles);
 void cli_table_add(struct cli_table *, const char *cell);
 void cli_table_add_size(struct cli_table *, uint64_t bytes);
-void cli_table_print(const struct cli_table *, struct dt_text *out);
-void cli_table_fini(struct cli_table *);
+void cli_table_add_number(struct cli_table *, uint64_t number);
+/* Appends it to `out` and releases it. */
+void cli_table_draw(struct cli_table *, struct dt_text *out);
 /* Without what could move the cursor or colour the screen; caller frees. */
 char *cli_safe_text(const char *text);
 /* "[#######.....]" of `width` characters; an unknown total (0) is shown as dots. */
@@ -142,8 +143,12 @@ int cli_drain(struct cli *);
 int cli_undrain(struct cli *);
 int cli_limits(struct cli *);
 
-/* Prints a document for machines on stdout. */
-void cli_print_json(const json_t *);
+/* What a document is for people. */
+typedef void (*cli_draw_f)(struct dt_text *out, const json_t *document);
+/* Prints a document on stdout, as it is or drawn, as --json says, and releases it. CLI_OK. */
+int cli_show(const struct cli *, json_t *document, cli_draw_f draw);
+/* The whole of a command that only looks: asks, then shows or reports. */
+int cli_look(const struct cli *, const char *path, cli_draw_f draw);
 /* Prints and releases. */
 void cli_print_text(struct dt_text *);
 

@@ -90,6 +90,13 @@ void cli_table_add_size(struct cli_table *table, uint64_t bytes)
     cli_table_add(table, dt_size_format(text, bytes));
 }
 
+void cli_table_add_number(struct cli_table *table, uint64_t number)
+{
+    char text[24];
+    (void)dt_text_print(text, sizeof text, "%" PRIu64, number);
+    cli_table_add(table, text);
+}
+
 static size_t column_width(const struct cli_table *table, size_t column)
 {
     size_t width = 0;
@@ -99,7 +106,15 @@ static size_t column_width(const struct cli_table *table, size_t column)
     return width;
 }
 
-void cli_table_print(const struct cli_table *table, struct dt_text *out)
+static void table_fini(struct cli_table *table)
+{
+    for (size_t i = 0; i < table->n_cells; i++)
+        free(table->cells[i]);
+    free(table->cells);
+    *table = (struct cli_table){0};
+}
+
+void cli_table_draw(struct cli_table *table, struct dt_text *out)
 {
     size_t *widths = dt_new_array(size_t, table->n_columns);
     for (size_t i = 0; i < table->n_columns; i++)
@@ -117,14 +132,7 @@ void cli_table_print(const struct cli_table *table, struct dt_text *out)
             dt_text_add(out, "\n");
     }
     free(widths);
-}
-
-void cli_table_fini(struct cli_table *table)
-{
-    for (size_t i = 0; i < table->n_cells; i++)
-        free(table->cells[i]);
-    free(table->cells);
-    *table = (struct cli_table){0};
+    table_fini(table);
 }
 
 /* ---- members of a document ---- */

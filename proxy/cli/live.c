@@ -72,22 +72,16 @@ static int watch_tasks(struct cli *cli)
     return CLI_OK;
 }
 
+static void draw_tasks(struct dt_text *out, const json_t *tasks)
+{
+    cli_tasks_frame(out, tasks, isatty(STDOUT_FILENO) ? screen_width() : WIDTH_IN_PIPE);
+}
+
 int cli_tasks(struct cli *cli)
 {
-    struct dt_err err = {0};
-    struct dt_text frame = {0};
-    json_t *tasks = NULL;
     if (isatty(STDOUT_FILENO) && !cli->is_once && !cli->is_json)
         return watch_tasks(cli);
-    if (cli_ask(&tasks, cli, "GET", "/v1/tasks", &err) < 0)
-        return cli_report(&err);
-    if (cli->is_json)
-        cli_print_json(tasks);
-    else
-        cli_tasks_frame(&frame, tasks, isatty(STDOUT_FILENO) ? screen_width() : WIDTH_IN_PIPE);
-    json_decref(tasks);
-    cli_print_text(&frame);
-    return CLI_OK;
+    return cli_look(cli, "/v1/tasks", draw_tasks);
 }
 
 /* ---- upstreams ---- */
@@ -99,12 +93,9 @@ static void add_endpoint(struct cli_table *table, const char *upstream, const js
     cli_table_add(table, cli_string(endpoint, "role"));
     cli_table_add(table, cli_string(endpoint, "url"));
     cli_table_add(table, cli_string(endpoint, "breaker"));
-    (void)dt_text_print(text, sizeof text, "%" PRIu64, cli_number(endpoint, "ok_total"));
-    cli_table_add(table, text);
-    (void)dt_text_print(text, sizeof text, "%" PRIu64, cli_number(endpoint, "failed_total"));
-    cli_table_add(table, text);
-    (void)dt_text_print(text, sizeof text, "%" PRIu64, cli_number(endpoint, "strikes"));
-    cli_table_add(table, text);
+    cli_table_add_number(table, cli_number(endpoint, "ok_total"));
+    cli_table_add_number(table, cli_number(endpoint, "failed_total"));
+    cli_table_add_number(table, cli_number(endpoint, "strikes"));
     cli_table_add_size(table, cli_number(endpoint, "bytes_total"));
     (void)dt_text_print(text, sizeof text, "%.0f ms",
                         json_number_value(json_object_get(endpoint, "head_ms")));
@@ -112,23 +103,14 @@ static void add_endpoint(struct cli_table *table, const char *upstream, const js
     cli_table_add(table, cli_string(endpoint, "last_error"));
 }
 
-int cli_upstreams(struct cli *cli)
+static void draw_upstreams(struct dt_text *out, const json_t *document)
 {
     static const char *const titles[] = {"UPSTREAM", "ROLE",      "ENDPOINT", "BREAKER",
                                          "OK",       "FAILED",    "STRIKES",  "BYTES",
                                          "HEAD",     "LAST ERROR"};
-    struct dt_err err = {0};
-    struct dt_text text = {0};
-    json_t *document = NULL, *upstream, *endpoint;
-    size_t i, e;
-    if (cli_ask(&document, cli, "GET", "/v1/upstreams", &err) < 0)
-        return cli_report(&err);
-    if (cli->is_json) {
-        cli_print_json(document);
-        json_decref(document);
-        return CLI_OK;
-    }
     struct cli_table table;
+    json_t *upstream, *endpoint;
+    size_t i, e;
     cli_table_init(&table, "llllrrrrrl", titles);
     json_array_foreach(json_object_get(document, "upstreams"), i, upstream)
     {
@@ -137,9 +119,10 @@ int cli_upstreams(struct cli *cli)
             add_endpoint(&table, cli_string(upstream, "name"), endpoint);
         }
     }
-    cli_table_print(&table, &text);
-    cli_table_fini(&table);
-    json_decref(document);
-    cli_print_text(&text);
-    return CLI_OK;
+    cli_table_draw(&table, out);
+}
+
+int cli_upstreams(struct cli *cli)
+{
+    return cli_look(cli, "/v1/upstreams", draw_upstreams);
 }

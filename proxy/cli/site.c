@@ -14,13 +14,6 @@
 
 /* ---- nodes ---- */
 
-static void add_number(struct cli_table *table, uint64_t value)
-{
-    char text[24];
-    (void)dt_text_print(text, sizeof text, "%" PRIu64, value);
-    cli_table_add(table, text);
-}
-
 static void add_node(struct cli_table *table, const json_t *node)
 {
     char text[24];
@@ -28,41 +21,33 @@ static void add_node(struct cli_table *table, const json_t *node)
     cli_table_add(table, cli_string(node, "state"));
     cli_table_add(table, cli_string(node, "address"));
     cli_table_add(table, cli_string(node, "rack"));
-    add_number(table, cli_number(node, "holdings"));
+    cli_table_add_number(table, cli_number(node, "holdings"));
     cli_table_add_size(table, cli_number(node, "up_bytes"));
     cli_table_add_size(table, cli_number(node, "down_bytes"));
-    add_number(table, cli_number(node, "bad_pieces"));
-    add_number(table, cli_number(node, "strikes"));
+    cli_table_add_number(table, cli_number(node, "bad_pieces"));
+    cli_table_add_number(table, cli_number(node, "strikes"));
     cli_table_add(table, cli_short_time(text, cli_string(node, "last_seen")));
     cli_table_add(table, cli_string(node, "ban_reason"));
 }
 
-int cli_nodes(struct cli *cli)
+static void draw_nodes(struct dt_text *out, const json_t *document)
 {
     static const char *const titles[] = {"NODE", "STATE", "ADDRESS", "RACK",      "BLOBS",     "UP",
                                          "DOWN", "BAD",   "STRIKES", "LAST SEEN", "BANNED FOR"};
-    struct dt_err err = {0};
-    struct dt_text text = {0};
-    json_t *document = NULL, *node;
-    size_t i;
-    if (cli_ask(&document, cli, "GET", "/v1/nodes", &err) < 0)
-        return cli_report(&err);
-    if (cli->is_json) {
-        cli_print_json(document);
-        json_decref(document);
-        return CLI_OK;
-    }
     struct cli_table table;
+    json_t *node;
+    size_t i;
     cli_table_init(&table, "llllrrrrrll", titles);
     json_array_foreach(json_object_get(document, "nodes"), i, node)
     {
         add_node(&table, node);
     }
-    cli_table_print(&table, &text);
-    cli_table_fini(&table);
-    json_decref(document);
-    cli_print_text(&text);
-    return CLI_OK;
+    cli_table_draw(&table, out);
+}
+
+int cli_nodes(struct cli *cli)
+{
+    return cli_look(cli, "/v1/nodes", draw_nodes);
 }
 
 /* ---- bans ---- */
@@ -134,7 +119,7 @@ int cli_undrain(struct cli *cli)
 
 /* ---- limits ---- */
 
-static void print_limits(const json_t *limits)
+static void draw_limits(struct dt_text *out, const json_t *limits)
 {
     static const struct {
         const char *key, *title;
@@ -145,16 +130,14 @@ static void print_limits(const json_t *limits)
         {"node_up", "each node, up"},
         {"node_down", "each node, down"},
     };
-    struct dt_text out = {0};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char size[24];
         uint64_t value = cli_number(limits, rows[i].key);
         if (value == 0)
-            dt_text_addf(&out, "%-20s no limit\n", rows[i].title);
+            dt_text_addf(out, "%-20s no limit\n", rows[i].title);
         else
-            dt_text_addf(&out, "%-20s %s/s\n", rows[i].title, dt_size_format(size, value));
+            dt_text_addf(out, "%-20s %s/s\n", rows[i].title, dt_size_format(size, value));
     }
-    cli_print_text(&out);
 }
 
 int cli_limits(struct cli *cli)
@@ -182,10 +165,5 @@ int cli_limits(struct cli *cli)
     dt_text_fini(&path);
     if (rc < 0)
         return cli_report(&err);
-    if (cli->is_json)
-        cli_print_json(limits);
-    else
-        print_limits(limits);
-    json_decref(limits);
-    return CLI_OK;
+    return cli_show(cli, limits, draw_limits);
 }

@@ -43,30 +43,22 @@ static void add_node(struct dt_text *out, const json_t *document)
         free(safe[i]);
 }
 
-int cli_supernodes(struct cli *cli)
+static void draw_supernodes(struct dt_text *out, const json_t *document)
 {
     static const char *const titles[] = {"SUPERNODE", "NAME", "STATE", "LAST ANSWER", "LAST ERROR"};
-    struct dt_err err = {0};
-    struct dt_text text = {0};
-    json_t *document = NULL, *supernode;
-    size_t i;
-    if (cli_ask(&document, cli, "GET", "/v1/supernodes", &err) < 0)
-        return cli_report(&err);
-    if (cli->is_json) {
-        cli_print_json(document);
-        json_decref(document);
-        return CLI_OK;
-    }
     struct cli_table table;
+    json_t *supernode;
+    size_t i;
     cli_table_init(&table, "lllll", titles);
     json_array_foreach(json_object_get(document, "supernodes"), i, supernode)
     {
         add_supernode(&table, supernode);
     }
-    add_node(&text, document);
-    cli_table_print(&table, &text);
-    cli_table_fini(&table);
-    json_decref(document);
-    cli_print_text(&text);
-    return CLI_OK;
+    add_node(out, document);
+    cli_table_draw(&table, out);
+}
+
+int cli_supernodes(struct cli *cli)
+{
+    return cli_look(cli, "/v1/supernodes", draw_supernodes);
 }

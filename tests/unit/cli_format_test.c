@@ -24,13 +24,12 @@ static void table__columns_are_as_wide_as_their_widest_cell(void **state)
     cli_table_add_size(&table, 1536);
     cli_table_add(&table, "x");
     cli_table_add(&table, "longer");
-    cli_table_add(&table, "1");
+    cli_table_add_number(&table, 1);
     cli_table_add(&table, NULL);
-    cli_table_print(&table, &text);
+    cli_table_draw(&table, &text);
     assert_string_equal(dt_text_str(&text), "NAME       SIZE  NOTE\n"
                                             "a       1.5 KiB  x\n"
                                             "longer        1  -\n");
-    cli_table_fini(&table);
     dt_text_fini(&text);
 }
 
