@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -157,6 +158,36 @@ void dt_loop_defer(dt_loop_f fn, void *arg)
 {
     DT_ASSERT(current_loop != NULL);
     dt_loop_post(current_loop, fn, arg);
+}
+
+struct call {
+    dt_loop_f fn;
+    void *arg;
+    sem_t is_done;
+};
+
+static void on_call(void *arg)
+{
+    struct call *call = arg;
+
+    call->fn(call->arg);
+    (void)sem_post(&call->is_done); /* the caller's stack may be gone from here on */
+}
+
+void dt_loop_call(struct dt_loop *loop, dt_loop_f fn, void *arg)
+{
+    struct call call = {.fn = fn, .arg = arg};
+
+    DT_ASSERT(current_loop == NULL);
+    if (!atomic_load(&loop->is_running)) {
+        fn(arg);
+        return;
+    }
+    (void)sem_init(&call.is_done, 0, 0); /* cannot fail: the value is small */
+    dt_loop_post(loop, on_call, &call);
+    while (sem_wait(&call.is_done) < 0)
+        DT_ASSERT(errno == EINTR);
+    (void)sem_destroy(&call.is_done);
 }
 
 /* ---- watches ---- */

@@ -49,6 +49,11 @@ uint64_t dt_mono_us(void);
 void dt_loop_post(struct dt_loop *, dt_loop_f fn, void *arg);
 /* As dt_loop_post() to the calling thread's own loop: fn runs in the next round. */
 void dt_loop_defer(dt_loop_f fn, void *arg);
+/* Runs fn(arg) on `loop` and returns when it has returned: for main, which may wait, and never from
+ * a loop, where two that wait for each other would wait for ever. The loops may not be stopped
+ * meanwhile. A loop that does not run (not yet, or no more) belongs to main, as always: then fn
+ * runs here and now, before messages that wait for its start. */
+void dt_loop_call(struct dt_loop *, dt_loop_f fn, void *arg);
 
 /* A timer lives inside its owner's struct. init -> (set | clear)* ; clear before freeing.
  * fn is called on the loop, once per set. set() on an armed timer moves it. Loop thread only. */

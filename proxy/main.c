@@ -136,7 +136,7 @@ static void stop(struct daemon *daemon)
     if (daemon->mirror != NULL)
         dt_httpd_drain(daemon->mirror, daemon->options.drain_ms);
     if (daemon->is_running)
-        transfer_abort_tasks(&proxy->transfer);
+        transfer_tasks_abort(&proxy->transfer);
     if (daemon->is_running)
         proxy_swarm_close(proxy->swarm, SWARM_DRAIN_MS);
     if (daemon->admin != NULL)

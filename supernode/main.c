@@ -142,7 +142,7 @@ static void stop(struct daemon *daemon)
     if (daemon->httpd != NULL)
         dt_httpd_drain(daemon->httpd, daemon->options.drain_ms);
     if (daemon->is_running)
-        transfer_abort_tasks(&supernode->transfer);
+        transfer_tasks_abort(&supernode->transfer);
     if (daemon->admin != NULL)
         transfer_admin_stop(daemon->admin);
     if (daemon->is_running && supernode->transfer.cache != NULL)

@@ -10,8 +10,6 @@
 #define LOG_COMPONENT "pair"
 #include "supernode/pair.h"
 
-#include <errno.h>
-#include <semaphore.h>
 #include <stdlib.h>
 
 #include "base/fetch.h"
@@ -123,29 +121,18 @@ void supernode_pair_start(struct supernode_pair *pair)
     dt_loop_post(pair->loop, start_on_loop, pair);
 }
 
-struct stopping {
-    struct supernode_pair *pair;
-    sem_t done;
-};
-
 static void stop_on_loop(void *arg)
 {
-    struct stopping *stopping = arg;
-    for (size_t i = 0; i < stopping->pair->n; i++) {
-        dt_timer_clear(&stopping->pair->others[i].timer);
-        dt_fetch_cancel(&stopping->pair->others[i].fetch);
+    struct supernode_pair *pair = arg;
+    for (size_t i = 0; i < pair->n; i++) {
+        dt_timer_clear(&pair->others[i].timer);
+        dt_fetch_cancel(&pair->others[i].fetch);
     }
-    (void)sem_post(&stopping->done);
 }
 
 void supernode_pair_stop(struct supernode_pair *pair)
 {
-    struct stopping stopping = {.pair = pair};
-    (void)sem_init(&stopping.done, 0, 0);
-    dt_loop_post(pair->loop, stop_on_loop, &stopping);
-    while (sem_wait(&stopping.done) < 0 && errno == EINTR)
-        continue;
-    (void)sem_destroy(&stopping.done);
+    dt_loop_call(pair->loop, stop_on_loop, pair);
 }
 
 void supernode_pair_free(struct supernode_pair **pair)

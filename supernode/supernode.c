@@ -3,9 +3,6 @@
  */
 #include "supernode/supernode.h"
 
-#include <errno.h>
-#include <semaphore.h>
-
 #include "base/mem.h"
 #include "supernode/node_priv.h"
 #include "supernode/proof.h"
@@ -35,38 +32,20 @@ void supernode_core_start(struct supernode *supernode)
     supernode_nodes_start(supernode);
 }
 
-/* ---- stop: one message visits loop after loop, the last one first ---- */
-
-struct stop_round {
-    struct supernode *supernode;
-    unsigned n_left;
-    sem_t done;
-};
-
-/* Loop 0 comes last: it has the nodes, which the tasks ask. */
-static void stop_one_loop(void *arg)
+static void stop_first_loop(void *arg)
 {
-    struct stop_round *round = arg;
-    struct dt_loops *loops = round->supernode->transfer.loops;
-    supernode_tasks_stop_loop(round->supernode);
-    if (--round->n_left > 0) {
-        dt_loop_post(dt_loops_at(loops, round->n_left - 1), stop_one_loop, round);
-        return;
-    }
-    supernode_nodes_stop_loop(round->supernode);
-    (void)sem_post(&round->done);
+    supernode_tasks_stop_loop(arg);
+    supernode_nodes_stop_loop(arg);
 }
 
+/* Loop 0 comes last: it has the nodes, which the tasks ask. */
 void supernode_core_stop(struct supernode *supernode)
 {
-    atomic_store(&supernode->is_stopping, true);
     struct dt_loops *loops = supernode->transfer.loops;
-    struct stop_round round = {.supernode = supernode, .n_left = dt_loops_count(loops)};
-    (void)sem_init(&round.done, 0, 0);
-    dt_loop_post(dt_loops_at(loops, round.n_left - 1), stop_one_loop, &round);
-    while (sem_wait(&round.done) < 0 && errno == EINTR)
-        continue;
-    (void)sem_destroy(&round.done);
+    atomic_store(&supernode->is_stopping, true);
+    for (unsigned i = dt_loops_count(loops) - 1; i > 0; i--)
+        dt_loop_call(dt_loops_at(loops, i), supernode_tasks_stop_loop, supernode);
+    dt_loop_call(dt_loops_at(loops, 0), stop_first_loop, supernode);
 }
 
 void supernode_core_free(struct supernode *supernode)

@@ -7,9 +7,6 @@
 #define LOG_COMPONENT "main"
 #include "transfer/life.h"
 
-#include <errno.h>
-#include <semaphore.h>
-
 #include "base/daemon.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -39,23 +36,6 @@ int transfer_open(struct transfer *transfer, const struct transfer_life_opts *op
     if (rc == 0)
         transfer_accounts_new(transfer);
     return rc;
-}
-
-static void tasks_are_gone(void *arg)
-{
-    (void)sem_post(arg);
-}
-
-void transfer_abort_tasks(struct transfer *transfer)
-{
-    sem_t gone;
-    if (transfer->tasks == NULL)
-        return;
-    (void)sem_init(&gone, 0, 0);
-    transfer_tasks_abort_all(transfer, dt_loops_at(transfer->loops, 0), tasks_are_gone, &gone);
-    while (sem_wait(&gone) < 0 && errno == EINTR)
-        continue;
-    (void)sem_destroy(&gone);
 }
 
 void transfer_close(struct transfer *transfer)

@@ -2,7 +2,7 @@
  * transfer/life.h - the parts of a struct transfer, made and ended in the order that is safe.
  *
  *   transfer_open -> transfer_tasks_new, what is the daemon's own -> dt_loops_start -> ...
- *     -> transfer_abort_tasks -> dt_loops_stop -> the own, transfer_tasks_free -> transfer_close
+ *     -> transfer_tasks_abort -> dt_loops_stop -> the own, transfer_tasks_free -> transfer_close
  *
  * All from main.
  */
@@ -20,8 +20,6 @@ struct transfer_life_opts {
 /* Loops (not running yet), pool, fetcher, cache, accounts. What was made before a failure stays:
  * transfer_close() ends it. */
 int transfer_open(struct transfer *, const struct transfer_life_opts *, struct dt_err *err);
-/* Ends every task and waits for it; loops must run. Harmless before transfer_tasks_new(). */
-void transfer_abort_tasks(struct transfer *);
 /* After the loops stopped. Harmless on what was never made. */
 void transfer_close(struct transfer *);
 

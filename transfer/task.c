@@ -56,7 +56,7 @@ void transfer_tasks_free(struct transfer *transfer)
     if (transfer->tasks == NULL)
         return;
     for (unsigned i = 0; i < dt_loops_count(transfer->loops); i++)
-        DT_ASSERT(transfer->tasks->tables[i] == NULL); /* transfer_tasks_abort_all() came first */
+        DT_ASSERT(transfer->tasks->tables[i] == NULL); /* transfer_tasks_abort() came first */
     free(transfer->tasks->tables);
     dt_free(&transfer->tasks);
 }
@@ -364,14 +364,12 @@ void transfer_task_detach(struct task_ticket **ticket_ptr)
     dt_loop_post(ticket->home, on_detach, ticket);
 }
 
-/* ---- shutdown: one message visits loop after loop ---- */
+/* ---- shutdown ---- */
 
 struct abort_round {
     struct transfer *transfer;
-    unsigned next_loop;
-    struct dt_loop *loop;
-    dt_loop_f done;
-    void *arg;
+    unsigned loop;
+    bool is_over; /* no task is left there */
 };
 
 static void abort_one_loop(void *arg)
@@ -380,23 +378,17 @@ static void abort_one_loop(void *arg)
     struct task *task, *next;
     struct dt_err err = {0};
     dt_err_set(&err, DT_ECANCELLED, "shutting down");
-    HASH_ITER (hh, round->transfer->tasks->tables[round->next_loop], task, next)
+    HASH_ITER (hh, round->transfer->tasks->tables[round->loop], task, next)
         if (task->state != TASK_VERIFYING) /* its result is on the way */
             task_fail(task, &err);
-    if (round->transfer->tasks->tables[round->next_loop] == NULL)
-        round->next_loop++;
-    if (round->next_loop < dt_loops_count(round->transfer->loops)) {
-        dt_loop_post(dt_loops_at(round->transfer->loops, round->next_loop), abort_one_loop, round);
-        return;
-    }
-    dt_loop_post(round->loop, round->done, round->arg);
-    free(round);
+    round->is_over = round->transfer->tasks->tables[round->loop] == NULL;
 }
 
-void transfer_tasks_abort_all(struct transfer *transfer, struct dt_loop *loop, dt_loop_f done,
-                              void *arg)
+void transfer_tasks_abort(struct transfer *transfer)
 {
-    struct abort_round *round = dt_new(struct abort_round);
-    *round = (struct abort_round){.transfer = transfer, .loop = loop, .done = done, .arg = arg};
-    dt_loop_post(dt_loops_at(transfer->loops, 0), abort_one_loop, round);
+    struct abort_round round = {.transfer = transfer};
+    if (transfer->tasks == NULL)
+        return;
+    for (; round.loop < dt_loops_count(transfer->loops); round.loop += round.is_over)
+        dt_loop_call(dt_loops_at(transfer->loops, round.loop), abort_one_loop, &round);
 }

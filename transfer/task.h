@@ -32,9 +32,9 @@ const char *task_state_word(enum task_state);
 
 void transfer_tasks_new(struct transfer *);
 void transfer_tasks_free(struct transfer *); /* after the loops stopped */
-/* Ends every task (partial blobs stay for a resume); done(arg) on the calling loop or thread-less
- * via post to `loop`. For shutdown. */
-void transfer_tasks_abort_all(struct transfer *, struct dt_loop *loop, dt_loop_f done, void *arg);
+/* For shutdown: ends every task and waits for it; partial blobs stay for a resume. From main, while
+ * the loops run. Harmless before transfer_tasks_new(). */
+void transfer_tasks_abort(struct transfer *);
 
 /* ---- a client's hold on a task ---- */
 

@@ -129,6 +129,55 @@ static void loop__runs_what_was_posted_before_stop_and_drops_the_rest(void **sta
     assert_int_equal(n_after, 0);
 }
 
+struct called {
+    struct dt_loop *on;
+    int n;
+};
+
+static void be_called(void *arg)
+{
+    struct called *called = arg;
+
+    called->on = dt_loop_current();
+    called->n++;
+}
+
+static void loop__call_returns_when_it_was_run_there(void **state)
+{
+    struct dt_loops *loops = loops_up(2);
+    struct called called = {0};
+    int n_posted = 0;
+
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        struct dt_loop *loop = dt_loops_at(loops, (unsigned)i % 2);
+        dt_loop_post(loop, count, &n_posted);
+        dt_loop_call(loop, be_called, &called);
+        assert_int_equal(called.n, i + 1);
+        assert_int_equal(n_posted, i + 1); /* messages keep their order */
+        assert_ptr_equal(called.on, loop);
+    }
+    loops_down(&loops);
+}
+
+static void loop__call_to_one_that_does_not_run_is_made_at_once(void **state)
+{
+    struct dt_loops *loops = NULL;
+    struct called called = {0};
+    struct dt_err err;
+
+    (void)state;
+    assert_int_equal(dt_loops_new(&loops, 1, &err), 0);
+    dt_loop_call(dt_loops_at(loops, 0), be_called, &called);
+    assert_int_equal(called.n, 1);
+    assert_int_equal(dt_loops_start(loops, &err), 0);
+    dt_loops_stop(loops);
+    dt_loop_call(dt_loops_at(loops, 0), be_called, &called);
+    assert_int_equal(called.n, 2);
+    assert_null(called.on);
+    dt_loops_free(&loops);
+}
+
 static void loop__is_the_home_of_a_hash_for_good(void **state)
 {
     struct dt_loops *loops = loops_up(3);
@@ -290,6 +339,8 @@ int main(void)
         cmocka_unit_test(loop__runs_messages_of_one_thread_in_order),
         cmocka_unit_test(loop__deferred_call_comes_after_the_caller_returned),
         cmocka_unit_test(loop__runs_what_was_posted_before_stop_and_drops_the_rest),
+        cmocka_unit_test(loop__call_returns_when_it_was_run_there),
+        cmocka_unit_test(loop__call_to_one_that_does_not_run_is_made_at_once),
         cmocka_unit_test(loop__is_the_home_of_a_hash_for_good),
         cmocka_unit_test(timers__fire_in_order_once_and_never_early),
         cmocka_unit_test(timers__set_to_zero_from_their_own_callback_do_not_starve_the_loop),

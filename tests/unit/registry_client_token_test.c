@@ -168,27 +168,10 @@ static void wait_for(sem_t *sem)
     assert_int_equal(sem_timedwait(sem, &deadline), 0);
 }
 
-struct errand {
-    dt_loop_f fn;
-    void *arg;
-    sem_t is_done;
-};
-
-static void run_errand(void *arg)
-{
-    struct errand *errand = arg;
-    errand->fn(errand->arg);
-    sem_post(&errand->is_done);
-}
-
 /* Runs fn(arg) on the loop and waits for it. */
 static void on_loop(dt_loop_f fn, void *arg)
 {
-    struct errand errand = {.fn = fn, .arg = arg};
-    sem_init(&errand.is_done, 0, 0);
-    dt_loop_post(dt_loops_at(loops, 0), run_errand, &errand);
-    wait_for(&errand.is_done);
-    sem_destroy(&errand.is_done);
+    dt_loop_call(dt_loops_at(loops, 0), fn, arg);
 }
 
 struct ask {

@@ -9,7 +9,6 @@
 #define DARTER_TESTS_TRANSFER_LAB_H
 
 #include <ftw.h>
-#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -50,19 +49,6 @@ struct lab {
 
 /* ---- the loop ---- */
 
-struct lab_call_message {
-    void (*fn)(void *);
-    void *arg;
-    sem_t done;
-};
-
-LAB_TOOL void lab_call_run(void *arg)
-{
-    struct lab_call_message *message = arg;
-    message->fn(message->arg);
-    (void)sem_post(&message->done);
-}
-
 LAB_TOOL struct dt_loop *lab_loop(struct lab *lab)
 {
     return dt_loops_at(lab->transfer.loops, 0);
@@ -71,12 +57,7 @@ LAB_TOOL struct dt_loop *lab_loop(struct lab *lab)
 /* Runs fn(arg) on the loop and waits for it. */
 LAB_TOOL void lab_call(struct lab *lab, void (*fn)(void *), void *arg)
 {
-    struct lab_call_message message = {.fn = fn, .arg = arg};
-    (void)sem_init(&message.done, 0, 0);
-    dt_loop_post(lab_loop(lab), lab_call_run, &message);
-    while (sem_wait(&message.done) < 0)
-        continue;
-    (void)sem_destroy(&message.done);
+    dt_loop_call(lab_loop(lab), fn, arg);
 }
 
 struct lab_question {
@@ -239,20 +220,10 @@ LAB_TOOL int lab_remove(const char *path, const struct stat *st, int type, struc
     return remove(path);
 }
 
-LAB_TOOL void lab_tasks_gone(void *arg)
-{
-    (void)sem_post(arg);
-}
-
 LAB_TOOL void lab_close(struct lab *lab)
 {
     struct transfer *transfer = &lab->transfer;
-    sem_t gone;
-    (void)sem_init(&gone, 0, 0);
-    transfer_tasks_abort_all(transfer, lab_loop(lab), lab_tasks_gone, &gone);
-    while (sem_wait(&gone) < 0)
-        continue;
-    (void)sem_destroy(&gone);
+    transfer_tasks_abort(transfer);
     dt_httpd_drain(lab->registry, 0);
     if (lab->node != NULL)
         dt_httpd_drain(lab->node, 0);

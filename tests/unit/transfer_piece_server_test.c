@@ -212,15 +212,11 @@ static void pieces__of_a_fill_that_fails_are_not_here(void **state)
 {
     struct question third = {.range = "bytes=524288-786431"};
     unsigned one = 1;
-    sem_t gone;
     (void)state;
     fill_some();
     assert_int_equal(pthread_create(&third.thread, NULL, ask_in_thread, &third), 0);
     lab_until(lab, is_uploading, &one, "it waits");
-    (void)sem_init(&gone, 0, 0);
-    transfer_tasks_abort_all(&lab->transfer, lab_loop(lab), lab_tasks_gone, &gone);
-    while (sem_wait(&gone) < 0)
-        continue;
+    transfer_tasks_abort(&lab->transfer);
     assert_int_equal(pthread_join(third.thread, NULL), 0);
     assert_int_equal(third.reply.status, 404);
     dt_fetch_sync_reply_fini(&third.reply);
@@ -230,16 +226,12 @@ static void pieces__are_cut_when_the_fill_fails(void **state)
 {
     struct question first = {.range = "bytes=0-262143"};
     unsigned one = 1;
-    sem_t gone;
     (void)state;
     dt_bucket_set(&up, LAB_PIECE / 16, dt_mono_us()); /* 16 s: ample */
     fill_some();
     assert_int_equal(pthread_create(&first.thread, NULL, ask_in_thread, &first), 0);
     lab_until(lab, is_uploading, &one, "it is being sent");
-    (void)sem_init(&gone, 0, 0);
-    transfer_tasks_abort_all(&lab->transfer, lab_loop(lab), lab_tasks_gone, &gone);
-    while (sem_wait(&gone) < 0)
-        continue;
+    transfer_tasks_abort(&lab->transfer);
     assert_int_equal(pthread_join(first.thread, NULL), 0);
     assert_true(first.err.code != 0 || first.reply.status == 404);
     dt_fetch_sync_reply_fini(&first.reply);

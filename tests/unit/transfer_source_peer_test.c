@@ -9,6 +9,7 @@
 #include "base/text.h"
 
 #include <netinet/in.h>
+#include <semaphore.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
