@@ -24,11 +24,6 @@ static uint32_t random32(void)
 
 /* ---- sending ---- */
 
-static void copy_name(wire_name out, const char *name)
-{
-    DT_ASSERT(dt_text_print(out, sizeof(wire_name), "%s", name != NULL ? name : ""));
-}
-
 /* The news go over to the message; what is told is forgotten, and on failure told again in full. */
 static void take_news(struct supernode *supernode, struct wire_hello *hello)
 {
@@ -66,9 +61,9 @@ static char *encode(struct supernode *supernode)
     };
     memcpy(hello.node, all->node, sizeof hello.node);
     memcpy(hello.address, all->address, sizeof hello.address);
-    copy_name(hello.name, options->node_name);
-    copy_name(hello.site, options->site);
-    copy_name(hello.rack, options->rack);
+    wire_name_copy(hello.name, options->node_name);
+    wire_name_copy(hello.site, options->site);
+    wire_name_copy(hello.rack, options->rack);
     if (!hello.is_bye)
         take_news(supernode, &hello);
     char *body = wire_hello_encode(&hello);

@@ -52,8 +52,8 @@ static void fill_in(struct daemon *daemon)
     supernode->transfer.options = &options->transfer;
     supernode->upstreams = options->upstreams.list;
     supernode->n_upstreams = options->upstreams.n;
-    DT_ASSERT(dt_text_print(supernode->name, sizeof supernode->name, "%s", options->name));
-    DT_ASSERT(dt_text_print(supernode->site, sizeof supernode->site, "%s", options->site));
+    wire_name_copy(supernode->name, options->name);
+    wire_name_copy(supernode->site, options->site);
     dt_bucket_init(&supernode->up, options->limit_up_bytes, dt_mono_us());
     dt_bucket_init(&daemon->down, options->limit_down_bytes, dt_mono_us());
     supernode->transfer.down = &daemon->down;

@@ -80,6 +80,12 @@ int supernode_swarm_join(uint32_t *out_peer, struct supernode_swarm *,
 /* Its transfers return to the plan, in both directions. */
 void supernode_swarm_leave(struct supernode_swarm *, uint32_t peer);
 
+/* The place of a peer in tables of one's own: small, and nobody else's until it leaves. */
+static inline uint32_t supernode_peer_slot(uint32_t peer)
+{
+    return peer & 0xffff;
+}
+
 /* Only while a peer listens (its exchange is held open) can it be given something. */
 void supernode_swarm_listen(struct supernode_swarm *, uint32_t peer, bool is_listening);
 /* Local readers wait for the byte at `offset`; beyond the end = nobody waits. */

@@ -110,7 +110,7 @@ static inline uint32_t swarm_handle(const struct supernode_swarm *swarm, uint32_
 /* Handle -> slot; SUPERNODE_NONE for one who is not here any more. */
 static inline uint32_t swarm_slot(const struct supernode_swarm *swarm, uint32_t handle)
 {
-    uint32_t slot = handle & 0xffff;
+    uint32_t slot = supernode_peer_slot(handle);
     if (slot >= swarm->capacity || !swarm->peers[slot].is_used ||
         swarm->peers[slot].generation != handle >> 16)
         return SUPERNODE_NONE;

@@ -33,7 +33,7 @@ struct task_peer *supernode_peer_find(struct supernode_task *task, const char *i
 
 struct task_peer *supernode_peer_at(const struct supernode_task *task, uint32_t handle)
 {
-    uint32_t slot = handle & 0xffff;
+    uint32_t slot = supernode_peer_slot(handle);
     struct task_peer *peer = slot < task->n_by_slot ? task->by_slot[slot] : NULL;
     return peer != NULL && peer->handle == handle ? peer : NULL;
 }
@@ -42,7 +42,7 @@ struct task_peer *supernode_peer_at(const struct supernode_task *task, uint32_t 
 
 static void note_slot(struct supernode_task *task, struct task_peer *peer)
 {
-    uint32_t slot = peer->handle & 0xffff;
+    uint32_t slot = supernode_peer_slot(peer->handle);
     if (slot >= task->n_by_slot) {
         uint32_t n = task->n_by_slot > 0 ? task->n_by_slot : 64;
         while (n <= slot)
@@ -160,7 +160,7 @@ static void leave_swarm(struct supernode_task *task, struct task_peer *peer)
 {
     if (peer->handle == SUPERNODE_NONE)
         return;
-    task->by_slot[peer->handle & 0xffff] = NULL;
+    task->by_slot[supernode_peer_slot(peer->handle)] = NULL;
     supernode_swarm_leave(task->swarm, peer->handle);
     atomic_fetch_sub(&task->supernode->tasks->n_cells, task->n_pieces);
     peer->handle = SUPERNODE_NONE;

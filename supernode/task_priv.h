@@ -69,7 +69,7 @@ struct supernode_task {
     uint64_t *troubled;  /* owned; row of bits: receivers failed to get these from their holders */
     uint8_t *sum_states; /* owned; enum task_sum_state */
     struct task_peer *peers;
-    struct task_peer **by_slot; /* owned; borrowed peers by the low 16 bits of their handle */
+    struct task_peer **by_slot; /* owned; borrowed peers by supernode_peer_slot() */
     uint32_t n_by_slot;
     uint32_t n_present, n_holders; /* peers in the task; the others */
     struct supernode_seed *seed;   /* owned by reference */

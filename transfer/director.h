@@ -70,7 +70,6 @@ int task_know_size(struct task *, uint64_t size, struct dt_err *err);
 bool task_fetch_piece(struct task *, struct source **source, uint32_t piece);
 /* Ends the fetch of this source for this piece, if it is still running; no fetched() follows. */
 void task_drop_fetch(struct task *, const struct source *, uint32_t piece);
-unsigned task_fetches(const struct task *); /* running now, ordered by the director */
 /* Registries were asked while the director was silent: lets each such stream end with the piece it
  * is in, and begins no other. True when none is running any more. */
 bool task_leave_registries(struct task *);

@@ -214,11 +214,6 @@ void task_drop_fetch(struct task *task, const struct source *source, uint32_t pi
     }
 }
 
-unsigned task_fetches(const struct task *task)
-{
-    return task->n_fetches;
-}
-
 /* The piece it is in is completed: half a piece is worth little to others. */
 static void leave(struct task_stream *stream)
 {

@@ -43,6 +43,11 @@ bool wire_name_is_valid(const char *name)
     return len > 0 && len <= WIRE_NAME_MAX && strspn(name, ALLOWED) == len;
 }
 
+void wire_name_copy(wire_name out, const char *name)
+{
+    DT_ASSERT(dt_text_print(out, sizeof(wire_name), "%s", name != NULL ? name : ""));
+}
+
 /* Where no node can be found: "this host", link-local (the cloud's metadata is there), multicast
  * and what is above. Others are made to connect to these addresses, so it matters what they are. */
 static bool is_no_host_v4(const uint8_t *ip)

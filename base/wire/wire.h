@@ -54,6 +54,8 @@ bool wire_sum_equal(const struct wire_sum *, const struct wire_sum *);
 void wire_id_make(wire_id out); /* random */
 bool wire_id_is_valid(const char *);
 bool wire_name_is_valid(const char *);
+/* A name that was checked before; NULL is "". */
+void wire_name_copy(wire_name out, const char *);
 /* "192.0.2.1:65002", "[2001:db8::1]:65002", ":65002" (the host is where it comes from). Not one
  * where no node can be: unspecified, link-local, multicast. */
 bool wire_address_is_valid(const char *);

@@ -51,6 +51,11 @@ static void name__is_safe_in_headers_logs_and_metrics(void **state)
     longest[WIRE_NAME_MAX] = '\0';
     assert_true(wire_name_is_valid(longest));
     assert_true(wire_name_is_valid("node-7.rack_3.example"));
+    wire_name copy;
+    wire_name_copy(copy, longest);
+    assert_string_equal(copy, longest);
+    wire_name_copy(copy, NULL);
+    assert_string_equal(copy, "");
     static const char *const bad[] = {"", "a b", "a/b", "a\n", "\xc3\xa4", "a\"", "a:1"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(wire_name_is_valid(bad[i]));

@@ -191,6 +191,14 @@ static void order(uint32_t piece)
         source->ops->free(&source);
 }
 
+static unsigned n_flying(void)
+{
+    unsigned n = 0;
+    for (uint32_t i = 0; i < LAB_PIECES; i++)
+        n += boss.is_flying[i];
+    return n;
+}
+
 static void boss_step(void *object)
 {
     const struct cache_pieces *pieces = task_pieces(boss.task);
@@ -200,8 +208,7 @@ static void boss_step(void *object)
         boss.has_asked = true;
     }
     for (uint32_t i = boss.first; pieces != NULL && i < boss.first + boss.n; i++)
-        if (!boss.is_flying[i] && !cache_pieces_is_complete(pieces, i) &&
-            task_fetches(boss.task) < boss.at_once)
+        if (!boss.is_flying[i] && !cache_pieces_is_complete(pieces, i) && n_flying() < boss.at_once)
             order(i);
 }
 
@@ -559,7 +566,7 @@ static void drop_all(void *arg)
 static bool is_silent_now(void *arg)
 {
     (void)arg;
-    return boss.task != NULL && task_fetches(boss.task) == TRANSFER_FETCHES_MAX;
+    return n_flying() == TRANSFER_FETCHES_MAX;
 }
 
 static void director__the_end_of_the_task_ends_its_fetches(void **state)
