@@ -432,10 +432,10 @@ static void step(void *object)
     tell_wanted(directed);
 }
 
+/* No progress of the swarm's: it may be a registry's, asked because a client waited too long. */
 static void landed(void *object)
 {
     struct directed *directed = mine(object);
-    directed->progress_ms = dt_loop_now_ms(task_loop(directed->task));
     if (directed->exchange != NULL)
         exchange_heard(directed->exchange);
     directed_tell_gained(directed);

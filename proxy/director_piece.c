@@ -216,6 +216,20 @@ static bool begin_order(struct directed *directed, const struct wire_assignment 
     return true;
 }
 
+/* A registry brought them first: what is told already needs no report. */
+static void drop_overtaken(struct directed *directed, const struct cache_pieces *pieces)
+{
+    for (size_t i = 0; i < directed->n_flights;) {
+        struct directed_flight flight = directed->flights[i];
+        if (!cache_pieces_is_complete(pieces, flight.piece)) {
+            i++;
+            continue;
+        }
+        directed->flights[i] = directed->flights[--directed->n_flights];
+        task_drop_fetch(directed->task, flight.source, flight.piece);
+    }
+}
+
 void directed_begin_orders(struct directed *directed)
 {
     const struct cache_pieces *pieces = task_pieces(directed->task);
@@ -223,6 +237,7 @@ void directed_begin_orders(struct directed *directed)
     if (pieces == NULL || directed->exchange == NULL)
         return;
     directed_tell_gained(directed);
+    drop_overtaken(directed, pieces);
     for (size_t i = 0; i < directed->n_orders; i++) {
         struct wire_assignment order = directed->orders[i];
         if (cache_pieces_is_complete(pieces, order.piece)) {

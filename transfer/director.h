@@ -27,7 +27,8 @@ struct transfer_director_ops {
     /* The size is known and the writer open (from a source, from the director, or from an earlier
      * run: some pieces may be here already). */
     void (*opened)(void *object);
-    /* May registries be asked for bytes now? Called at every step. */
+    /* May registries be asked for bytes now? Called at every step. Where they may not, they are
+     * asked all the same for the piece that a client has waited for too long. */
     bool (*may_ask_registries)(void *object);
     /* Must this piece come from a registry? NULL = all that are missing. */
     bool (*wants_from_registry)(void *object, uint32_t piece);

@@ -44,6 +44,7 @@ void transfer_tasks_new(struct transfer *transfer)
 {
     dt_metric_register(&metric_tasks);
     task_streams_register_metrics();
+    task_hunger_register_metrics();
     dt_metric_register(&metric_failed);
     dt_metric_register(&metric_through);
     dt_metric_register(&metric_running);
@@ -271,6 +272,7 @@ static void link_ticket(struct task *task, struct task_ticket *ticket)
         task->tickets->prev = ticket;
     task->tickets = ticket;
     task->n_tickets++;
+    task_hunger_begin(task, ticket);
 }
 
 /* The blob was sealed between the client's look-up and this message. */

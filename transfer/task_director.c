@@ -223,10 +223,7 @@ static void leave(struct task_stream *stream)
         task_stream_stop(stream); /* between two pieces, or before the first byte */
         return;
     }
-    uint32_t piece = cache_pieces_at(pieces, stream->pos);
-    uint64_t end = cache_pieces_start(pieces, piece) + cache_pieces_len(pieces, piece);
-    stream->end = end < stream->end ? end : stream->end;
-    stream->is_leaving = true;
+    task_stream_keep_to_piece(stream);
 }
 
 bool task_leave_registries(struct task *task)

@@ -78,15 +78,18 @@ static void on_finished(void *arg, const struct dt_err *err)
 
 /* A stream brings everything from where its piece ends, also what it has not given to the writer.
  */
-static size_t list_streams(struct task *task, struct plan_stream *out)
+static size_t list_streams(struct task *task, struct plan_stream *out, const bool *raced)
 {
     size_t n = 0;
-    for (size_t i = 0; i < TASK_SLOTS; i++)
-        if (task->streams[i].source != NULL)
-            out[n++] =
-                (struct plan_stream){.pos = task->streams[i].pos - task->streams[i].chunk_len,
-                                     .end = task->streams[i].end,
-                                     .is_elsewhere = task->streams[i].is_ordered};
+    for (size_t i = 0; i < TASK_SLOTS; i++) {
+        const struct task_stream *stream = &task->streams[i];
+        if (stream->source == NULL ||
+            (stream->is_ordered && raced != NULL && !raced[stream->piece]))
+            continue;
+        out[n++] = (struct plan_stream){.pos = stream->pos - stream->chunk_len,
+                                        .end = stream->end,
+                                        .is_elsewhere = stream->is_ordered};
+    }
     return n;
 }
 
@@ -99,8 +102,9 @@ static size_t list_wanted(const struct task *task, uint64_t *out)
     return n;
 }
 
-/* Starts one stream if the plan wants one. */
-static bool start_next(struct task *task, const bool *elsewhere)
+/* Starts one stream if the plan wants one. With `is_race` a piece that is on its way from a node is
+ * asked for all the same, unless it is `elsewhere`. NULL: nothing to start. */
+static struct task_stream *start_next(struct task *task, const bool *elsewhere, bool is_race)
 {
     struct plan_source sources[TASK_SOURCES_MAX];
     struct plan_stream streams[TASK_SLOTS];
@@ -112,7 +116,7 @@ static bool start_next(struct task *task, const bool *elsewhere)
         .sources = sources,
         .n_sources = task->n_sources,
         .streams = streams,
-        .n_streams = list_streams(task, streams),
+        .n_streams = list_streams(task, streams, is_race ? elsewhere : NULL),
         .wanted = wanted,
         .n_wanted = list_wanted(task, wanted),
         .n_streams_max = task->transfer->options->streams_per_blob,
@@ -120,28 +124,25 @@ static bool start_next(struct task *task, const bool *elsewhere)
         .segment_bytes = task->transfer->options->segment_bytes,
     };
     struct plan_choice choice;
-    if (!transfer_plan_next(&choice, &in))
-        return false;
-    task_stream_start(task, &choice);
-    return true;
+    return transfer_plan_next(&choice, &in) ? task_stream_start(task, &choice) : NULL;
 }
 
 /* Before anybody told the size: one stream from the start. */
-static void start_first(struct task *task)
+static struct task_stream *start_first(struct task *task)
 {
     struct plan_source sources[TASK_SOURCES_MAX];
     if (task->n_streams > 0)
-        return;
+        return NULL;
     task_sources_list(task, sources);
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < task->n_sources; i++)
         if (sources[i].is_usable && (best == SIZE_MAX || sources[i].order < sources[best].order))
             best = i;
     if (best == SIZE_MAX)
-        return;
+        return NULL;
     uint64_t hint = task->is_hint_doubted ? UINT64_MAX : task->size_hint;
     uint64_t end = transfer_plan_first_end(hint, task->transfer->options->segment_bytes);
-    task_stream_start(task, &(struct plan_choice){.source = best, .end = end});
+    return task_stream_start(task, &(struct plan_choice){.source = best, .end = end});
 }
 
 static bool is_hopeless(struct task *task)
@@ -220,17 +221,34 @@ static void ask_registries(struct task *task)
     bool is_their_turn = true;
     replace_alone(task);
     if (task->writer == NULL) {
-        start_first(task);
+        (void)start_first(task); /* NULL: one runs, or nobody is ready */
     } else {
         bool *elsewhere = task_director_list_elsewhere(task);
         is_their_turn = has_part_in_it(cache_writer_pieces(task->writer), elsewhere);
-        while (start_next(task, elsewhere))
+        while (start_next(task, elsewhere, false) != NULL)
             ;
         free(elsewhere);
     }
     if (is_their_turn && task->n_streams + task->n_fetches == 0 && is_hopeless(task) &&
         !drop_hint(task) && !leave_part(task))
         task_fail(task, &task->err);
+}
+
+/* The director keeps registries closed, and a client waits too long (transfer/task_hunger.c): they
+ * are asked for what he waits for. Where that fails the swarm still brings it. */
+static void feed_hungry(struct task *task)
+{
+    struct task_stream *stream;
+    if (task->writer == NULL) {
+        if (task_hunger_is_any(task) && (stream = start_first(task)) != NULL)
+            task_hunger_note(task, stream);
+        return;
+    }
+    bool *elsewhere = task_hunger_list_elsewhere(task);
+    while (elsewhere != NULL && (stream = start_next(task, elsewhere, true)) != NULL)
+        task_hunger_note(task, stream);
+    free(elsewhere);
+    task_streams_keep_to_piece(task);
 }
 
 void task_fill_step(struct task *task)
@@ -254,10 +272,12 @@ void task_fill_step(struct task *task)
         return;
     }
     task_director_step(task);
-    if (task_director_may_ask(task))
+    if (task_director_may_ask(task)) {
         ask_registries(task);
-    else
-        task->progress_ms = dt_loop_now_ms(task->loop); /* their patience begins when asked */
+        return;
+    }
+    feed_hungry(task);
+    task->progress_ms = dt_loop_now_ms(task->loop); /* their patience begins when asked */
 }
 
 /* ---- tick: rates, more streams, slow sources ---- */

@@ -1,8 +1,8 @@
 /*
  * transfer/task_priv.h - the inside of a task, shared by task.c (life, clients), task_fill.c (what
  * to start next, verification), task_source.c (whom to ask), task_stream.c (bytes on their way),
- * task_director.c (who else has a say) and task_view.c (what the admin endpoint sees). All on the
- * task's home loop.
+ * task_director.c (who else has a say), task_hunger.c (who waits too long for the swarm) and
+ * task_view.c (what the admin endpoint sees). All on the task's home loop.
  */
 #ifndef DARTER_TRANSFER_TASK_PRIV_H
 #define DARTER_TRANSFER_TASK_PRIV_H
@@ -63,8 +63,9 @@ struct task_ticket {
     char *repository;    /* owned */
     char *authorization; /* owned or NULL; wiped */
     uint64_t size, off;
-    struct task *task; /* NULL = not on a task */
-    bool has_event;    /* its one event is on the way */
+    struct task *task;              /* NULL = not on a task */
+    uint64_t front, waits_since_ms; /* task_hunger.c: the byte it waits for */
+    bool has_event;                 /* its one event is on the way */
     struct task_ticket *prev, *next;
 };
 
@@ -137,7 +138,7 @@ bool task_sources_next_alone(struct task *);
 /* Opens task->writer. Where the cache cannot take the blob it stays NULL and task->err says why:
  * DT_EBUSY will pass, anything else means streaming through. */
 void task_writer_open(struct task *, uint64_t size);
-void task_stream_start(struct task *, const struct plan_choice *);
+struct task_stream *task_stream_start(struct task *, const struct plan_choice *);
 /* Exactly one piece, for the director; the source is the slot's now. NULL: no slot is free. */
 struct task_stream *task_stream_order(struct task *, struct source *, uint32_t piece);
 void task_stream_stop(struct task_stream *); /* harmless on a free slot */
@@ -146,9 +147,20 @@ void task_stream_stop(struct task_stream *); /* harmless on a free slot */
 struct source *task_stream_clear(struct task_stream *);
 /* Once a tick: stops streams that have given all they were asked for and go on giving. */
 void task_streams_reap(struct task *);
+/* It ends with the piece it is in; the writer is open, and not every byte is here. */
+void task_stream_keep_to_piece(struct task_stream *);
+void task_streams_keep_to_piece(struct task *); /* all from registries */
 void task_streams_stop(struct task *);
 void task_streams_register_metrics(void);
 void task_streams_settle(struct task *, uint64_t in_flight); /* that much is still queued */
+
+/* task_hunger.c: clients for whom the swarm is too slow */
+void task_hunger_register_metrics(void);
+void task_hunger_begin(const struct task *, struct task_ticket *);
+bool task_hunger_is_any(struct task *);
+/* Per piece whether no client waits for it too long; NULL: none does. Caller frees. */
+bool *task_hunger_list_elsewhere(struct task *);
+void task_hunger_note(const struct task *, const struct task_stream *); /* begun because of one */
 
 /* task_director.c; all harmless on a task that has none */
 void task_director_begin(struct task *, const struct task_ticket *);

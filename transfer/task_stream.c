@@ -205,6 +205,25 @@ void task_streams_reap(struct task *task)
     }
 }
 
+void task_stream_keep_to_piece(struct task_stream *stream)
+{
+    const struct cache_pieces *pieces = cache_writer_pieces(stream->task->writer);
+    uint32_t piece = cache_pieces_at(pieces, stream->pos);
+    uint64_t end = cache_pieces_start(pieces, piece) + cache_pieces_len(pieces, piece);
+    stream->end = end < stream->end ? end : stream->end;
+    stream->is_leaving = true;
+}
+
+void task_streams_keep_to_piece(struct task *task)
+{
+    for (size_t i = 0; i < TASK_SLOTS && task->writer != NULL; i++) {
+        struct task_stream *stream = &task->streams[i];
+        if (stream->source != NULL && !stream->is_ordered && !stream->is_leaving &&
+            stream->pos < stream->end && stream->pos < task->size)
+            task_stream_keep_to_piece(stream);
+    }
+}
+
 static void count_bytes(struct task *task, const struct task_stream *stream, size_t len)
 {
     dt_metric_add(&kind_metrics[stream->source->kind], (int64_t)len);
@@ -336,7 +355,7 @@ static int on_size(void *arg, uint64_t blob_size)
         return -DT_EPROTO;
     }
     if (task->writer != NULL) {
-        if (stream->source->ignores_range)
+        if (stream->source->ignores_range && !stream->is_leaving)
             stream->end = task->size; /* all of it comes, whatever was asked */
         return 0;
     }
@@ -428,7 +447,7 @@ struct task_stream *task_stream_order(struct task *task, struct source *source, 
     return stream;
 }
 
-void task_stream_start(struct task *task, const struct plan_choice *choice)
+struct task_stream *task_stream_start(struct task *task, const struct plan_choice *choice)
 {
     struct task_stream *stream = free_slot(task);
     DT_ASSERT(stream != NULL && task->n_streams < TRANSFER_STREAMS_MAX);
@@ -449,4 +468,5 @@ void task_stream_start(struct task *task, const struct plan_choice *choice)
                                    .window_began_ms = dt_loop_now_ms(task->loop)};
     task->n_streams++;
     stream->fetch = source->ops->fetch(source, &span, &SINK_OPS, stream);
+    return stream;
 }

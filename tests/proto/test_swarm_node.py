@@ -1,6 +1,7 @@
 """A node and its swarm: it joins, takes pieces where it is told to, says what became of them - and
 whatever a supernode or another node does, the pull goes on from the registry and the bytes are
 right. Supernode and peers are made up (lib/fakeswarm.py)."""
+import concurrent.futures
 import os
 import signal
 import subprocess
@@ -347,6 +348,89 @@ def test_a_supernode_without_pieces_is_left_after_the_stall_timeout(site, supern
     site.pull(digest, data)
     assert 0.8 < time.monotonic() - start < 1 + FALLBACK_S
     assert site.origin_bytes(digest) == len(data)
+
+
+# ---- a swarm that is too slow for a client ----
+
+A_TRICKLE = {"down_limit": 1}  # counts as 64 KiB/s: four pieces at once take 16 s
+
+
+def pull_beside(site, digest, data):
+    """Returns a function that waits for the pull and passes on what went wrong with it."""
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    pulled = pool.submit(site.pull, digest, data)
+    pool.shutdown(wait=False)
+    return lambda: pulled.result(30)
+
+
+@pytest.mark.parametrize("size", [SIZE, 65 * MIB], ids=["256 KiB pieces", "512 KiB pieces"])
+def test_a_share_too_small_for_a_client_is_helped_out_by_the_registry(site, supernode, size):
+    """No piece of the swarm can be here before the client has to have its head."""
+    site.start(supernode, options=["--head-deadline", "3s"])
+    supernode.reply_more = A_TRICKLE
+    digest, data = site.blob(supernode, size=size)
+    wait = pull_beside(site, digest, data)
+    wait_until(lambda: site.origin_bytes(digest) > 0, "the registry to be asked")
+    wait_until(lambda: supernode.reports("gained"), "the piece")
+    assert (site.director(digest) or {}).get("mode") == "swarm"
+    supernode.reply_more = {"down_limit": 0}
+    wait()
+    # A piece, for the byte that was waited for; the rest is the swarm's.
+    assert site.origin_bytes(digest) <= cluster.choose_piece_size(size)
+    assert not supernode.reports("failed")
+    assert site.darter.metric("darter_swarm_slow_total") == 1
+    assert "swarm_lost" not in site.darter.log
+
+
+def test_a_swarm_that_slows_down_in_the_middle_is_helped_out_later(site, supernode):
+    site.start(supernode, options=["--head-deadline", "1s"])
+    digest, data = site.blob(supernode)
+
+    def slow_down(handler):
+        if supernode.reports("finished"):
+            supernode.reply_more = A_TRICKLE
+        return False
+
+    supernode.exchange_fault = slow_down
+    wait = pull_beside(site, digest, data)
+    wait_until(lambda: site.origin_bytes(digest) > 0, "the registry to be asked")
+    supernode.exchange_fault = None
+    supernode.reply_more = {"down_limit": 0}
+    wait()
+    assert site.origin_bytes(digest) <= 2 * PIECE and "swarm_lost" not in site.darter.log
+
+
+def test_a_registry_that_cannot_help_out_takes_nothing_from_the_swarm(site, supernode):
+    site.start(supernode, options=["--head-deadline", "9s", "--verify-first", "0B"])
+    digest, data = site.blob(supernode, size=PIECE + 17)
+    site.origin.misbehave(faults.status(503), kind="blob", method="GET")
+    supernode.reply_more = A_TRICKLE
+    assert site.pull(digest, data) > 3
+    assert site.origin_bytes(digest) < PIECE and not supernode.reports("failed")
+    assert site.darter.metric("darter_swarm_slow_total") >= 1
+
+
+def test_a_supernode_that_waits_for_long_is_not_waited_for(site, supernode):
+    """The blob's size is not known yet. When the swarm begins, the registry is left again."""
+    site.start(supernode, options=["--head-deadline", "3s"])
+    digest, data = site.blob(supernode)
+    gate = faults.Gate(after=PIECE + PIECE // 2)
+    site.origin.misbehave(gate, kind="blob", method="GET", times=1)
+
+    def waits(handler):
+        handler.host.wait(0.2)
+        return fakeswarm.says({"v": 1, "seq": handler.message["seq"], "state": "waiting"})(handler)
+
+    supernode.exchange_fault = waits
+    wait = pull_beside(site, digest, data)
+    wait_until(gate.reached.is_set, "the registry to be asked")
+    assert site.director(digest)["mode"] == "joining"
+    supernode.forget_all()
+    supernode.exchange_fault = None
+    wait_until(lambda: len(supernode.reports("finished")) >= 8, "the swarm")
+    gate.open()
+    wait()
+    assert site.darter.metric('darter_source_bytes_total{source="origin"}') <= 3 * PIECE
 
 
 # ---- peers fail ----

@@ -393,6 +393,77 @@ static void director__registries_wait_until_it_says_so(void **state)
     assert_false(has_fetched(&fetched));
 }
 
+/* Each piece is on its way from a node that never ends: the registry brings one after the other. */
+static void director__who_waits_too_long_has_the_piece_from_a_registry(void **state)
+{
+    struct lab_client client;
+    (void)state;
+    lab->options.head_deadline_ms = 60;
+    boss.manners = SILENT;
+    boss.at_once = LAB_PIECES;
+    start(&client);
+    lab_until(lab, lab_is_sealed, lab, "sealed");
+    lab_until(lab, has_ended, NULL, "the end");
+    finish(&client);
+    assert_int_equal(atomic_load(&lab->n_asked), LAB_PIECES);
+    assert_int_equal(boss.n_fetched, LAB_PIECES);
+    assert_int_equal(boss.n_cancelled, LAB_PIECES);
+    assert_int_equal(boss.how, TASK_DONE);
+}
+
+static bool was_asked(void *arg)
+{
+    (void)arg;
+    return atomic_load(&lab->n_asked) > 0;
+}
+
+static bool has_first_piece(void *arg)
+{
+    (void)arg;
+    return boss.task != NULL && task_pieces(boss.task) != NULL &&
+           cache_pieces_is_complete(task_pieces(boss.task), 0);
+}
+
+/* Nobody told the size: the first request is for everything, and is not let have it. */
+static void director__a_registry_that_helps_out_brings_a_piece_and_not_the_blob(void **state)
+{
+    struct lab_client client;
+    (void)state;
+    lab->options.head_deadline_ms = 600;
+    atomic_store(&lab->hold_at, LAB_PIECE / 2); /* the task has time to see what it began */
+    boss.tells_size = false;
+    boss.n = 0;
+    start(&client);
+    lab_until(lab, has_landed, NULL, "half a piece");
+    lab_call(lab, step_soon, NULL);
+    atomic_store(&lab->hold_at, UINT64_MAX);
+    lab_until(lab, has_first_piece, NULL, "the piece");
+    boss.n = LAB_PIECES;
+    lab_call(lab, step_soon, NULL);
+    lab_until(lab, lab_is_sealed, lab, "sealed");
+    finish(&client);
+    assert_int_equal(boss.n_fetched, LAB_PIECES - 1);
+    assert_int_equal(atomic_load(&lab->n_asked), 1);
+}
+
+static void director__a_registry_that_cannot_help_out_ends_nothing(void **state)
+{
+    struct lab_client client;
+    (void)state;
+    lab->options.head_deadline_ms = 60;
+    atomic_store(&lab->status, 404);
+    boss.n = 0;
+    start(&client);
+    lab_until(lab, was_asked, NULL, "the registry was asked");
+    lab_call(lab, step_soon, NULL);
+    assert_int_equal(boss.n_ended, 0);
+    boss.n = LAB_PIECES;
+    lab_call(lab, step_soon, NULL);
+    lab_until(lab, lab_is_sealed, lab, "sealed");
+    finish(&client);
+    assert_int_equal(boss.how, TASK_DONE);
+}
+
 static void director__a_node_that_fails_is_no_registrys_fault(void **state)
 {
     struct lab_client client;
@@ -618,6 +689,9 @@ int main(void)
         T(director__every_piece_comes_from_nodes),
         T(director__one_that_abstains_changes_nothing),
         T(director__registries_wait_until_it_says_so),
+        T(director__who_waits_too_long_has_the_piece_from_a_registry),
+        T(director__a_registry_that_helps_out_brings_a_piece_and_not_the_blob),
+        T(director__a_registry_that_cannot_help_out_ends_nothing),
         T(director__a_node_that_fails_is_no_registrys_fault),
         T(director__a_short_piece_is_a_failure),
         T(director__a_registry_brings_what_nodes_do_not_have),
