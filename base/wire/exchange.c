@@ -98,6 +98,7 @@ static void put_join(struct dt_text *out, const struct wire_join *join)
     wire_put_number(out, "down_slots", join->down_slots);
     put_pieces(out, join);
     wire_put_flag(out, "takeover", join->is_takeover);
+    wire_put_flag(out, "inline", join->takes_inline);
     DT_ASSERT(strlen(join->upstream) <= WIRE_TEXT_MAX);
     wire_put_member(out, "upstream", join->upstream);
     DT_ASSERT(strlen(join->repository) <= WIRE_TEXT_MAX);
@@ -241,6 +242,7 @@ static void get_join(struct wire_exchange *out, struct wire_reader *reader)
     join->down_slots = (uint32_t)down_slots;
     get_pieces(join, reader, object);
     wire_may_flag(&join->is_takeover, reader, object, "takeover");
+    wire_may_flag(&join->takes_inline, reader, object, "inline");
     join->upstream = wire_may_copy(reader, object, "upstream", WIRE_TEXT_MAX);
     join->repository = wire_may_copy(reader, object, "repository", WIRE_TEXT_MAX);
     join->sealed_authorization = wire_may_copy(reader, object, "authorization", WIRE_SEALED_MAX);

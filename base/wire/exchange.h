@@ -18,6 +18,7 @@
 #define WIRE_TEXT_MAX        (16 * 1024u) /* repository, upstream: visible ASCII */
 #define WIRE_SEALED_MAX      (66 * 1024u) /* DT_SEAL_MAX bytes, sealed */
 #define WIRE_SLOTS_MAX       65535u
+#define WIRE_INLINE_MAX      (64 * 1024u) /* of a blob whose bytes are inside of an answer */
 
 /* Why a transfer failed; the receiver's word. Same order as the planner's SUPERNODE_WHYS. */
 #define WIRE_WHYS(X)                                                                               \
@@ -57,6 +58,7 @@ struct wire_join {
     uint64_t *have;             /* owned; bit i % 64 of word i / 64; to encode: NULL = none */
     struct wire_sum *sums;      /* owned, n_pieces long, or NULL; all zero = not known */
     bool is_takeover;           /* another supernode was responsible a moment ago */
+    bool takes_inline;          /* an answer may have the bytes of a small blob inside */
     char *upstream;             /* owned; name of the registry */
     char *repository;           /* owned */
     char *sealed_authorization; /* owned or NULL: dt_keys_seal() of the caller's header */
@@ -110,6 +112,11 @@ struct wire_exchange_reply {
     uint64_t down_limit;                 /* bytes/s of this node's share of a limit; 0 = none */
     struct wire_assignment *assignments; /* owned */
     size_t n_assignments;
+    /* OPEN, owned, `size` long: all of a blob of one piece and WIRE_INLINE_MAX bytes at most,
+     * beside its only assignment, which is from the supernode itself. NULL = what is assigned is
+     * fetched.
+     */
+    uint8_t *bytes;
 };
 
 /* Encoders return NUL-terminated JSON, owned by the caller, always within WIRE_BODY_MAX when the

@@ -2,7 +2,8 @@
  * base/wire/exchange_reply.c - what the supernode answers to an exchange; see exchange.h. Pure.
  *
  *   {"v":1,"state":WORD,"seq":N, "code":NAME,"reason":TEXT, "size":N,"piece_size":N,
- *    "ticket":TEXT, "down_limit":N, "assignments":[[piece,from,address,is_seed,sum?],...]}
+ *    "ticket":TEXT, "down_limit":N, "assignments":[[piece,from,address,is_seed,sum?],...],
+ *    "bytes":BASE64URL}
  */
 #include "base/wire/exchange.h"
 
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/mem.h"
 #include "base/wire/json_priv.h"
 
@@ -24,6 +26,7 @@ static const char *const STATES[] = {
 void wire_exchange_reply_fini(struct wire_exchange_reply *reply)
 {
     free(reply->assignments);
+    free(reply->bytes);
     *reply = (struct wire_exchange_reply){.seq = 0};
 }
 
@@ -45,6 +48,24 @@ static void put_assignment(struct dt_text *out, const struct wire_assignment *ro
     dt_text_add(out, "]");
 }
 
+/* All of the blob is one assigned piece, and that comes from who speaks. */
+static bool may_be_inline(const struct wire_exchange_reply *reply)
+{
+    return reply->size <= WIRE_INLINE_MAX && reply->size <= reply->piece_size &&
+           reply->n_assignments == 1 && reply->assignments[0].is_seed &&
+           reply->assignments[0].address[0] == '\0';
+}
+
+static void put_bytes(struct dt_text *out, const struct wire_exchange_reply *reply)
+{
+    DT_ASSERT(may_be_inline(reply));
+    char *text = dt_base64url_encode(reply->bytes, (size_t)reply->size);
+    dt_text_add(out, ",\"bytes\":\"");
+    dt_text_add(out, text);
+    dt_text_add(out, "\"");
+    free(text);
+}
+
 static void put_open(struct dt_text *out, const struct wire_exchange_reply *reply)
 {
     DT_ASSERT(wire_pieces_of(reply->size, reply->piece_size) > 0);
@@ -57,6 +78,8 @@ static void put_open(struct dt_text *out, const struct wire_exchange_reply *repl
     }
     if (reply->n_assignments > 0)
         dt_text_add(out, "]");
+    if (reply->bytes != NULL)
+        put_bytes(out, reply);
 }
 
 char *wire_exchange_reply_encode(const struct wire_exchange_reply *reply)
@@ -165,6 +188,23 @@ static void get_assignment(struct wire_assignment *out, struct wire_reader *read
         sum_parse(&out->sum, sum);
 }
 
+static void get_bytes(struct wire_exchange_reply *out, struct wire_reader *reader)
+{
+    const json_t *value = json_object_get(reader->root, "bytes");
+
+    if (value == NULL || reader->rc < 0)
+        return;
+    if (!may_be_inline(out)) {
+        wire_reader_fail(reader, "bytes", "not beside the one piece of a small blob from the seed");
+        return;
+    }
+    out->bytes = dt_calloc((size_t)out->size, 1);
+    if (!json_is_string(value) ||
+        !dt_base64url_decode(out->bytes, (size_t)out->size, json_string_value(value),
+                             json_string_length(value)))
+        wire_reader_fail(reader, "bytes", "not those of the blob");
+}
+
 static void get_open(struct wire_exchange_reply *out, struct wire_reader *reader)
 {
     uint64_t piece_size = 0;
@@ -182,6 +222,7 @@ static void get_open(struct wire_exchange_reply *out, struct wire_reader *reader
         out->assignments = dt_new_array(struct wire_assignment, out->n_assignments);
     for (size_t i = 0; i < out->n_assignments; i++)
         get_assignment(&out->assignments[i], reader, json_array_get(list, i), n_pieces);
+    get_bytes(out, reader);
 }
 
 int wire_exchange_reply_decode(struct wire_exchange_reply *out, const char *body, size_t len,

@@ -15,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (wire_exchange_reply_decode(&reply, (const char *)data, size, &err) < 0) {
         DT_ASSERT((err.code == DT_EPROTO || err.code == DT_ETOOBIG) && reply.assignments == NULL);
+        DT_ASSERT(reply.bytes == NULL);
         return 0;
     }
     DT_ASSERT((reply.err.code != 0) == (reply.state == WIRE_GONE));
@@ -24,6 +25,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         DT_ASSERT(row->piece < wire_pieces_of(reply.size, reply.piece_size));
         DT_ASSERT(row->address[0] == '\0' || wire_address_is_valid(row->address));
     }
+    if (reply.bytes != NULL)
+        DT_ASSERT(reply.size <= WIRE_INLINE_MAX && reply.n_assignments == 1 &&
+                  reply.assignments[0].is_seed);
     char *first = wire_exchange_reply_encode(&reply);
     DT_ASSERT(wire_exchange_reply_decode(&again, first, strlen(first), NULL) == 0);
     char *second = wire_exchange_reply_encode(&again);

@@ -20,7 +20,7 @@ static const char FULL[] =
     "\"session\":\"ffeeddccbbaa9988\",\"seq\":1,\"leave\":true,\"keeps\":true,\"want\":4096,"
     "\"join\":{\"name\":\"n1\",\"site\":\"ams1\",\"address\":\":65002\",\"rack\":\"r1\","
     "\"up_slots\":4,\"down_slots\":5,\"size\":10000000,\"piece_size\":1048576,\"have\":\"gQI\","
-    "\"takeover\":true,\"upstream\":\"docker.io\",\"repository\":\"library/nginx\","
+    "\"takeover\":true,\"inline\":true,\"upstream\":\"docker.io\",\"repository\":\"library/nginx\","
     "\"authorization\":\"c2VhbGVk\"},"
     "\"finished\":[[1,\"" PEER "\",250],[9,\"" NODE "\",0]],"
     "\"failed\":[[2,\"" PEER "\",\"bad-sum\"]],\"gained\":[3,4,4]}";
@@ -41,6 +41,7 @@ static void exchange__is_read_as_it_was_written(void **state)
     assert_true(join->up_slots == 4 && join->down_slots == 5 && join->size == 10000000);
     assert_true(join->piece_size == MIB && join->n_pieces == 10);
     assert_true(join->have[0] == 0x281 && join->sums == NULL && join->is_takeover);
+    assert_true(join->takes_inline);
     assert_string_equal(join->upstream, "docker.io");
     assert_string_equal(join->repository, "library/nginx");
     assert_string_equal(join->sealed_authorization, "c2VhbGVk");
@@ -168,6 +169,8 @@ static const struct wire_kit_change exchange_changes[] = {
     {"\"have\":\"gQI\"", "\"have\":[1]", "join.have: not the bits"},
     {"\"have\":\"gQI\",", "", NULL},
     {"\"have\"", "\"sums\"", "join.sums: not the sums"},
+    {"\"inline\":true", "\"inline\":65536", "inline: neither true nor false"},
+    {"\"inline\":true,", "", NULL},
     {"\"upstream\":\"docker.io\",", "", "upstream or repository missing"},
     {"library/nginx", "library nginx", "repository: not a string of visible ASCII"},
     {"library/nginx", "", "repository: not a string of visible ASCII"},
@@ -373,6 +376,78 @@ static void reply__changed_by_hand_is_refused_with_a_reason(void **state)
     }
 }
 
+/* "abcde": the bytes stand beside the assignment that they answer. */
+static const char SMALL[] =
+    "{\"v\":1,\"state\":\"open\",\"seq\":1,\"size\":5,\"piece_size\":262144,"
+    "\"assignments\":[[0,\"" NODE "\",\"\",true,\"ab000000000000000000000000000012\"]],"
+    "\"bytes\":\"YWJjZGU\",\"ticket\":\"v1 5 ams1 k0.0\"}";
+
+static const struct wire_kit_change small_changes[] = {
+    {"\"bytes\":\"YWJjZGU\",", "", NULL},
+    {"\"open\"", "\"waiting\"", NULL}, /* what belongs to another state is not looked at */
+    {"YWJjZGU", "YWJjZGV", "bytes: not those of the blob"}, /* spare bits */
+    {"YWJjZGU", "YWJjZGU=", "bytes: not those of the blob"},
+    {"YWJjZGU", "YWJjZG+", "bytes: not those of the blob"},
+    {"YWJjZGU", "YWJj", "bytes: not those of the blob"},
+    {"YWJjZGU", "YWJjZGVm", "bytes: not those of the blob"},
+    {"YWJjZGU", "", "bytes: not those of the blob"},
+    {"\"YWJjZGU\"", "[97,98,99,100,101]", "bytes: not those of the blob"},
+    {"\"YWJjZGU\"", "null", "bytes: not those of the blob"},
+    {"\"size\":5", "\"size\":6", "bytes: not those of the blob"},
+    {"\"size\":5", "\"size\":65537", "bytes: not beside the one piece"},
+    {"\"size\":5,\"piece_size\":262144", "\"size\":5000,\"piece_size\":4096",
+     "bytes: not beside the one piece"},
+    {"\"\",true", "\"\",false", "bytes: not beside the one piece"},
+    {"\"\",true", "\"192.0.2.1:1\",true", "bytes: not beside the one piece"},
+    {"[[0,", "[[0,\"" NODE "\",\"\",true],[0,", "bytes: not beside the one piece"},
+    {"\"assignments\"", "\"later\"", "bytes: not beside the one piece"},
+};
+
+static void reply__has_a_small_blob_inside(void **state)
+{
+    (void)state;
+    struct wire_exchange_reply reply;
+    assert_int_equal(wire_exchange_reply_decode(&reply, SMALL, strlen(SMALL), NULL), 0);
+    assert_memory_equal(reply.bytes, "abcde", 5);
+    char *again = wire_exchange_reply_encode(&reply);
+    assert_string_equal(again, SMALL);
+    free(again);
+    wire_exchange_reply_fini(&reply);
+    assert_null(reply.bytes);
+    for (size_t i = 0; i < sizeof(small_changes) / sizeof(small_changes[0]); i++) {
+        const struct wire_kit_change *change = &small_changes[i];
+        struct dt_err err = {.code = 0};
+        char *text = wire_kit_replace(SMALL, change->old, change->new);
+        int rc = wire_exchange_reply_decode(&reply, text, strlen(text), &err);
+        if (rc != (change->why == NULL ? 0 : -DT_EPROTO) || reply.bytes != NULL)
+            fail_msg("%s -> %s: %s", change->old, change->new, err.msg);
+        if (change->why != NULL && strstr(err.msg, change->why) == NULL)
+            fail_msg("%s -> %s: '%s', not '%s'", change->old, change->new, err.msg, change->why);
+        wire_exchange_reply_fini(&reply);
+        free(text);
+    }
+}
+
+static void reply__has_the_largest_small_blob_inside(void **state)
+{
+    (void)state;
+    struct wire_assignment row = {.from = NODE, .is_seed = true};
+    struct wire_exchange_reply reply = {.state = WIRE_OPEN,
+                                        .size = WIRE_INLINE_MAX,
+                                        .piece_size = WIRE_INLINE_MAX,
+                                        .assignments = &row,
+                                        .n_assignments = 1},
+                               back;
+    reply.bytes = dt_calloc(WIRE_INLINE_MAX, 1);
+    dt_random_bytes(reply.bytes, WIRE_INLINE_MAX);
+    char *text = wire_exchange_reply_encode(&reply);
+    assert_int_equal(wire_exchange_reply_decode(&back, text, strlen(text), NULL), 0);
+    assert_memory_equal(back.bytes, reply.bytes, WIRE_INLINE_MAX);
+    wire_exchange_reply_fini(&back);
+    free(reply.bytes);
+    free(text);
+}
+
 static void reply__with_a_newer_code_means_unavailable(void **state)
 {
     (void)state;
@@ -398,6 +473,8 @@ int main(void)
         cmocka_unit_test(reply__is_read_as_it_was_written),
         cmocka_unit_test(reply__of_every_state_round_trips),
         cmocka_unit_test(reply__changed_by_hand_is_refused_with_a_reason),
+        cmocka_unit_test(reply__has_a_small_blob_inside),
+        cmocka_unit_test(reply__has_the_largest_small_blob_inside),
         cmocka_unit_test(reply__with_a_newer_code_means_unavailable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
