@@ -233,6 +233,7 @@ static void fill_join(void *arg, struct wire_join *out)
     if (out->size > CACHE_BLOB_SIZE_MAX)
         out->size = UINT64_MAX;
     out->is_takeover = directed->is_takeover;
+    out->takes_inline = true;
     out->upstream = dt_strdup(directed->upstream);
     out->repository = dt_strdup(directed->repository);
     directed_pieces_join(directed, out);

@@ -150,12 +150,26 @@ static void fail_order(struct directed *directed, const struct wire_assignment *
         exchange_failed(directed->exchange, &failed);
 }
 
+/* They wait for their order to begin, or for other orders: at most WIRE_INLINE_MAX. */
+static void keep_inline(struct directed *directed, const struct wire_exchange_reply *reply)
+{
+    if (reply->n_assignments == 0)
+        return;
+    dt_free(&directed->inline_bytes);
+    if (reply->bytes == NULL)
+        return;
+    directed->inline_len = (size_t)reply->size;
+    directed->inline_bytes = dt_realloc(NULL, directed->inline_len);
+    memcpy(directed->inline_bytes, reply->bytes, directed->inline_len);
+}
+
 int directed_order(struct directed *directed, struct wire_exchange_reply *reply, struct dt_err *err)
 {
     for (size_t i = 0; i < reply->n_assignments; i++)
         if (reply->assignments[i].piece >= directed->n_pieces)
             return dt_err_set(err, DT_EPROTO, "piece %u of a blob of %u pieces was assigned",
                               (unsigned)reply->assignments[i].piece, (unsigned)directed->n_pieces);
+    keep_inline(directed, reply);
     for (size_t i = 0; i < reply->n_assignments; i++) {
         const struct wire_assignment *order = &reply->assignments[i];
         remember_sum(directed, order);
@@ -187,6 +201,7 @@ static bool begin_order(struct directed *directed, const struct wire_assignment 
     bool is_supernode = order->address[0] == '\0';
     if (directed->n_flights == TRANSFER_FETCHES_MAX)
         return false;
+    const void *inline_bytes = is_supernode ? directed->inline_bytes : NULL;
     supernodes_view(&supernode, director->opts.supernodes, directed->supernode);
     DT_ASSERT(dt_text_print(url, sizeof url, "http://%s", order->address));
     struct source *source = source_peer_new(director->opts.transfer,
@@ -199,6 +214,8 @@ static bool begin_order(struct directed *directed, const struct wire_assignment 
                                                 .down = &directed->bucket,
                                                 .has_sum = order->has_sum,
                                                 .sum = order->sum,
+                                                .bytes = inline_bytes,
+                                                .len = directed->inline_len,
                                             });
     const struct source *begun = source;
     if (!task_fetch_piece(directed->task, &source, order->piece)) {
@@ -213,6 +230,8 @@ static bool begin_order(struct directed *directed, const struct wire_assignment 
         .is_supernode = is_supernode,
     };
     memcpy(flight->from, order->from, sizeof flight->from);
+    if (inline_bytes != NULL)
+        dt_free(&directed->inline_bytes);
     return true;
 }
 
@@ -255,6 +274,7 @@ void directed_drop_orders(struct directed *directed, bool with_its_flights)
 {
     size_t kept = 0;
     directed->n_orders = 0;
+    dt_free(&directed->inline_bytes);
     for (size_t i = 0; i < directed->n_flights; i++) {
         struct directed_flight flight = directed->flights[i];
         if (with_its_flights && flight.is_supernode)
@@ -364,6 +384,7 @@ void directed_fetched(struct directed *directed, struct source *source, uint32_t
 void directed_pieces_fini(struct directed *directed)
 {
     free(directed->orders);
+    free(directed->inline_bytes);
     free(directed->told);
     free(directed->sums);
 }

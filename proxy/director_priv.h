@@ -48,6 +48,8 @@ struct directed {
     /* director_piece.c */
     struct wire_assignment *orders; /* owned; not begun yet */
     size_t n_orders;
+    uint8_t *inline_bytes; /* owned: all of a small blob, came with its order; or NULL */
+    size_t inline_len;
     struct directed_flight flights[TRANSFER_FETCHES_MAX];
     size_t n_flights;
     uint64_t

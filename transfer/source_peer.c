@@ -2,6 +2,7 @@
  * transfer/source_peer.c - see source_peer.h.
  *
  *   ASKED -> GATHERING -> SUMMED (on the pool) -> GIVEN -> done      any -> cancelled
+ *   HERE (with its order) -^
  *
  * The bytes belong to the fetch until the sum is being computed, then to the job; a fetch that is
  * cancelled meanwhile leaves the job behind, which frees itself. Callbacks of the sink come from
@@ -34,6 +35,8 @@ struct peer_source {
     char *ca_file;          /* owned or NULL */
     bool has_sum;
     struct wire_sum sum;
+    char *bytes; /* owned: came with the order, for one fetch; NULL = to be asked for */
+    size_t len;
     uint64_t took_ms;
 };
 
@@ -139,15 +142,6 @@ static void give(struct source_fetch *fetch)
     finish(fetch);
 }
 
-static void on_turn(void *arg)
-{
-    struct source_fetch *fetch = arg;
-    if (fetch->err.code != 0)
-        finish(fetch);
-    else
-        give(fetch);
-}
-
 /* ---- the sum ---- */
 
 static void sum_run(struct dt_job *base)
@@ -190,6 +184,43 @@ static void check_sum(struct source_fetch *fetch)
     fetch->bytes = NULL;
     fetch->job = job;
     dt_pool_submit(fetch->source->transfer->pool, &job->job);
+}
+
+/* All came that will come. */
+static void judge(struct source_fetch *fetch)
+{
+    if (fetch->err.code != 0)
+        finish(fetch);
+    else if (fetch->source->has_sum)
+        check_sum(fetch);
+    else
+        give(fetch);
+}
+
+/* ---- what came with the order ---- */
+
+/* It is in memory already, and paid for all the same: it took our link's time. */
+static void take_inline(struct source_fetch *fetch)
+{
+    struct peer_source *source = fetch->source;
+    if (!transfer_brake_pass(&fetch->brake, fetch->len))
+        return; /* go_on() comes */
+    transfer_brake_release(&fetch->brake);
+    fetch->bytes = source->bytes;
+    source->bytes = NULL;
+    fetch->got = fetch->len;
+    judge(fetch);
+}
+
+static void on_turn(void *arg)
+{
+    struct source_fetch *fetch = arg;
+    if (fetch->err.code != 0)
+        finish(fetch);
+    else if (fetch->source->bytes != NULL)
+        take_inline(fetch);
+    else
+        give(fetch);
 }
 
 /* ---- the answer ---- */
@@ -274,12 +305,7 @@ static void on_done(void *arg, const struct dt_err *err)
         fetch->err = *err;
     else if (fetch->err.code == 0 && fetch->got < fetch->len)
         dt_err_set(&fetch->err, DT_EPROTO, "%s ended the piece early", fetch->source->base.name);
-    if (fetch->err.code != 0)
-        finish(fetch);
-    else if (fetch->source->has_sum)
-        check_sum(fetch);
-    else
-        give(fetch);
+    judge(fetch);
 }
 
 static const struct dt_fetch_ops HTTP_OPS = {on_head, on_data, on_done};
@@ -289,7 +315,10 @@ static const struct dt_fetch_ops HTTP_OPS = {on_head, on_data, on_done};
 static void go_on(void *arg)
 {
     struct source_fetch *fetch = arg;
-    dt_fetch_resume(fetch->http);
+    if (fetch->source->bytes != NULL)
+        take_inline(fetch);
+    else
+        dt_fetch_resume(fetch->http);
 }
 
 static void ask(struct source_fetch *fetch)
@@ -334,7 +363,11 @@ static struct source_fetch *peer_fetch(struct source *base, const struct source_
     dt_timer_init(&fetch->turn, dt_loop_current(), on_turn, fetch);
     dt_timer_init(&fetch->pace, dt_loop_current(), on_pace, fetch);
     transfer_brake_init(&fetch->brake, source->transfer->down, source->down, go_on, fetch);
-    ask(fetch);
+    DT_ASSERT(source->bytes == NULL || source->len == fetch->len);
+    if (source->bytes != NULL)
+        dt_timer_set(&fetch->turn, 0);
+    else
+        ask(fetch);
     return fetch;
 }
 
@@ -377,6 +410,7 @@ static void peer_free(struct source **base_ptr)
     free(source->url);
     dt_free_secret(&source->ticket);
     free(source->ca_file);
+    free(source->bytes);
     free(source);
 }
 
@@ -406,6 +440,11 @@ struct source *source_peer_new(struct transfer *transfer, const struct source_pe
     source->ca_file = dt_strdup(opts->ca_file);
     source->has_sum = opts->has_sum;
     source->sum = opts->sum;
+    if (opts->bytes != NULL) {
+        DT_ASSERT(opts->len > 0);
+        source->len = opts->len;
+        source->bytes = memcpy(dt_realloc(NULL, opts->len), opts->bytes, opts->len);
+    }
     return &source->base;
 }
 

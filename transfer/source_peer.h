@@ -3,6 +3,9 @@
  *
  *   GET http://<address>/v1/blobs/<digest>  Range: bytes=a-b  Darter-Ticket: ...
  *
+ * A small piece may have come with the order already: then nobody is asked, and everything else
+ * (limits, sum, counts) is the same.
+ *
  * A piece is gathered in memory (at most CACHE_PIECE_SIZE_MAX), its sum is checked on the pool, and
  * only then it is given to the task: so a lying peer never poisons the file, and a client never
  * sees its bytes. Errors of a fetch: DT_EBUSY (503: no free slot there), DT_EUNAVAILABLE (no
@@ -29,6 +32,8 @@ struct source_peer_opts {
     struct dt_bucket *down; /* this task's share; borrowed; NULL = the node's limit alone */
     bool has_sum;
     struct wire_sum sum;
+    const void *bytes; /* the piece, when it came with the order; copied; NULL = ask for it */
+    size_t len;        /* of the piece in `bytes` */
 };
 struct source *source_peer_new(struct transfer *, const struct source_peer_opts *);
 uint64_t source_peer_took_ms(const struct source *); /* of the last fetch */

@@ -138,6 +138,88 @@ def test_a_small_blob_takes_the_same_way(site, supernode):
         assert site.origin_bytes(digest) == 0, size
 
 
+# ---- a small blob inside of the answer ----
+
+def inline(data):
+    return {"bytes": cluster.base64url(data)}
+
+
+@pytest.mark.parametrize("size", [1, 10 * 1024, fakeswarm.INLINE_MAX])
+def test_a_small_blob_inside_of_the_answer_is_not_fetched(site, supernode, size):
+    supernode.inline = inline
+    site.start(supernode)
+    digest, data = site.blob(supernode, size=size)
+    site.pull(digest, data)
+    assert site.origin_bytes(digest) == 0 and not supernode.requests
+    assert supernode.joins[0]["inline"] is True
+    wait_until(lambda: any(e.get("leave") for e in supernode.exchanges), "the leave")
+    finished = supernode.reports("finished")
+    assert [row[:2] for row in finished] == [[0, supernode.id]] and not supernode.reports("failed")
+    # It counts as what it is: a piece from the seed.
+    assert site.darter.metric("darter_source_bytes_total") == size
+    assert site.darter.metric("darter_swarm_pieces_total") == 1
+    assert f"peer_bytes=0 seed_bytes={size} failures=0" in site.darter.log
+    wait_until(lambda: supernode.hellos[-1].get("down") == size, "a hello with the count")
+
+
+def test_a_wrong_byte_inside_of_an_answer_is_reported_and_reaches_nobody(site, supernode):
+    supernode.inline = lambda data: inline(data[:-1] + bytes([data[-1] ^ 1]))
+    site.start(supernode)
+    digest, data = site.blob(supernode, size=10 * 1024)
+    site.pull(digest, data)
+    assert site.origin_bytes(digest) == 0 and supernode.requests == [(digest, 0, len(data) - 1)]
+    assert supernode.reports("failed") == [[0, supernode.id, "bad-sum"]]
+    assert "piece_bad" in site.darter.log
+    wait_until(lambda: supernode.hellos[-1].get("bad") == 1, "a hello with the count")
+
+
+def test_bytes_and_sum_of_another_blob_inside_of_an_answer_are_never_delivered(site, supernode):
+    """Only the digest shows it."""
+    supernode.inline = lambda data: inline(bytes(len(data)))
+    site.start(supernode)
+    digest, data = site.blob(supernode, size=10 * 1024)
+    supernode.sums_of = {digest: bytes(len(data))}
+    site.pull(digest, data)
+    assert site.origin_bytes(digest) == len(data)
+
+
+INLINE_FAULTS = {
+    "not base64": lambda data: {"bytes": "*" * len(inline(data)["bytes"])},
+    "padded": lambda data: {"bytes": inline(data)["bytes"] + "=="},
+    "no string": lambda data: {"bytes": list(data[:100])},
+    "too short": lambda data: inline(data[:-1]),
+    "too long": lambda data: inline(data + b"x"),
+    "of another size": lambda data: {**inline(data[1:]), "size": len(data) - 1},
+    "more than is allowed": lambda data: {**inline(data * 7), "size": 7 * len(data)},
+    "a megabyte": lambda _: inline(bytes(MIB)),
+    "beside nothing": lambda data: {**inline(data), "assignments": []},
+    "beside two": lambda data: {**inline(data), "assignments":
+                                [[0, "0" * 16, "", True], [0, "0" * 16, "", True]]},
+    "beside a node's": lambda data: {**inline(data), "assignments":
+                                     [[0, "0" * 16, "127.0.0.1:1", False]]},
+    "beside another piece": lambda data: {**inline(data), "assignments":
+                                          [[1, "0" * 16, "", True]]},
+}
+
+
+@pytest.mark.parametrize("name", INLINE_FAULTS)
+def test_nonsense_inside_of_an_answer_is_a_supernode_that_fails(site, supernode, name):
+    supernode.inline = INLINE_FAULTS[name]
+    site.start(supernode)
+    digest, data = site.blob(supernode, size=10 * 1024)
+    assert site.pull(digest, data) < FALLBACK_S
+    assert site.origin_bytes(digest) == len(data)
+    assert site.darter.metric("darter_swarm_lost_total") == 1
+
+
+def test_a_limit_holds_for_what_is_inside_of_an_answer(site, supernode):
+    supernode.inline = inline
+    supernode.reply_more = {"down_limit": 65536}
+    site.start(supernode)
+    digest, data = site.blob(supernode, size=fakeswarm.INLINE_MAX)
+    assert site.pull(digest, data) > 0.8 and not supernode.requests
+
+
 def test_a_join_says_who_we_are_and_seals_what_is_secret(site, supernode):
     site.start(supernode, options=["--rack", "r7", "--advertise", "192.0.2.9"])
     digest, data = site.blob(supernode)

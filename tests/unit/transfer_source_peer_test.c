@@ -99,6 +99,8 @@ static struct order {
     unsigned pauses;       /* says so often: not now */
     unsigned cancel_after; /* on_data calls; 0 = never */
     bool has_sum, is_limited;
+    bool is_inline; /* the piece comes with the order: wrong_byte of it is changed */
+    size_t wrong_byte;
     char how[32];
     char url[64];
     /* seen */
@@ -156,7 +158,14 @@ static void order_start(void *arg)
         .off = order.off, .end = order.off + order.len, .head_timeout_ms = 15000};
     (void)arg;
     wire_sum_of(&opts.sum, lab->blob + order.off, order.len);
+    unsigned char *piece = dt_calloc(order.len, 1);
+    memcpy(piece, lab->blob + order.off, order.len);
+    if (order.wrong_byte < order.len)
+        piece[order.wrong_byte] ^= 1;
+    opts.bytes = order.is_inline ? piece : NULL;
+    opts.len = order.len;
     order.source = source_peer_new(&lab->transfer, &opts);
+    free(piece); /* it has a copy */
     order.fetch = order.source->ops->fetch(order.source, &span, &ORDER_OPS, NULL);
     DT_ASSERT(order.n_done == 0 && order.n_data == 0);
 }
@@ -221,7 +230,8 @@ static int setup(void **state)
         .name = "node", .handler = node_handle, .pool = lab->transfer.pool};
     DT_ASSERT(dt_addr_parse(&opts.addr, "127.0.0.1:0", &err) == 0);
     DT_ASSERT(dt_httpd_start(&lab->node, lab->transfer.loops, &opts, &err) == 0);
-    order = (struct order){.off = 3 * LAB_PIECE, .len = LAB_PIECE, .has_sum = true};
+    order = (struct order){
+        .off = 3 * LAB_PIECE, .len = LAB_PIECE, .has_sum = true, .wrong_byte = SIZE_MAX};
     order.got = dt_calloc(LAB_PIECE, 1);
     (void)snprintf(order.url, sizeof(order.url), "http://127.0.0.1:%u", dt_httpd_port(lab->node));
     return 0;
@@ -439,6 +449,71 @@ static void peer__a_limit_holds_it_back_and_is_no_stall(void **state)
     assert_true(took_us > 850 * 1000); /* a tenth of a second's worth may have been there */
 }
 
+/* Nobody is asked: nobody is at the address. */
+static void order_inline(uint64_t len)
+{
+    order.is_inline = true;
+    order.len = len;
+    (void)snprintf(order.url, sizeof(order.url), "http://bad host");
+}
+
+static void inline__piece_is_given_whole(void **state)
+{
+    (void)state;
+    order_inline(10000);
+    fetch_piece("right");
+    assert_int_equal(order.err.code, 0);
+    assert_true(order.size == UINT64_MAX); /* that the piece does not tell */
+    assert_int_equal(order.n_got, 10000);
+    assert_memory_equal(order.got, lab->blob + order.off, 10000);
+    assert_int_equal(order.source->bytes, 10000);
+}
+
+static void inline__piece_with_one_wrong_byte_is_a_mismatch(void **state)
+{
+    (void)state;
+    order_inline(10000);
+    order.wrong_byte = 9999;
+    assert_refused("right", DT_EMISMATCH);
+}
+
+static void inline__piece_without_a_sum_is_taken_as_it_is(void **state)
+{
+    (void)state;
+    order_inline(10000);
+    order.has_sum = false;
+    order.wrong_byte = 0;
+    fetch_piece("right");
+    assert_int_equal(order.err.code, 0);
+    assert_int_equal(order.got[0], lab->blob[order.off] ^ 1);
+}
+
+static void inline__piece_is_paid_for_like_any_other(void **state)
+{
+    (void)state;
+    order_inline(LAB_PIECE / 4);
+    order.is_limited = true;
+    dt_bucket_init(&share, LAB_PIECE / 4, dt_mono_us()); /* all of it in a second */
+    uint64_t began_us = dt_mono_us();
+    fetch_piece("right");
+    assert_int_equal(order.err.code, 0);
+    assert_true(dt_mono_us() - began_us > 850 * 1000);
+}
+
+static void inline__piece_may_be_cancelled_before_it_is_given(void **state)
+{
+    (void)state;
+    order_inline(LAB_PIECE / 4);
+    order.is_limited = true;
+    dt_bucket_init(&share, 1, dt_mono_us()); /* never enough */
+    (void)snprintf(order.how, sizeof(order.how), "right");
+    lab_call(lab, order_start, NULL);
+    lab_call(lab, order_cancel, NULL);
+    lab_call(lab, order_free, NULL);
+    assert_int_equal(order.n_done, 0);
+    assert_int_equal(order.n_data, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -461,6 +536,11 @@ int main(void)
         T(peer__the_task_may_cancel_while_it_is_given_bytes),
         T(peer__cancel_while_the_sum_is_computed_leaves_nothing),
         T(peer__a_limit_holds_it_back_and_is_no_stall),
+        T(inline__piece_is_given_whole),
+        T(inline__piece_with_one_wrong_byte_is_a_mismatch),
+        T(inline__piece_without_a_sum_is_taken_as_it_is),
+        T(inline__piece_is_paid_for_like_any_other),
+        T(inline__piece_may_be_cancelled_before_it_is_given),
 #undef T
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
