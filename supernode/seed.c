@@ -41,6 +41,8 @@ struct supernode_seed {
     struct cache_reader *reader;   /* owned; NULL while nothing is readable */
     uint8_t *pieces;               /* owned; enum seed_piece */
     uint32_t first_missing;        /* no piece before it is missing */
+    uint8_t *bytes;                /* owned: all of a small blob, for answers; or NULL */
+    size_t n_bytes;
     unsigned n_summing;
     unsigned generation; /* of the reader: a job of an earlier one is for nothing */
     bool is_look_due, is_settle_due, has_declined;
@@ -56,6 +58,7 @@ static void unref(struct supernode_seed *seed)
     if (--seed->refs > 0)
         return;
     DT_ASSERT(seed->reader == NULL && seed->n_summing == 0 && seed->fill == NULL);
+    DT_ASSERT(seed->bytes == NULL);
     seed->magic = 0;
     free(seed->repository);
     dt_free_secret(&seed->authorization);
@@ -78,12 +81,43 @@ bool supernode_seed_is_filling(const struct supernode_seed *seed)
     return seed->fill != NULL;
 }
 
+/* ---- the bytes of a small blob ---- */
+
+uint8_t *supernode_seed_bytes(const struct supernode_seed *seed)
+{
+    return seed->bytes;
+}
+
+static void drop_bytes(struct supernode_seed *seed)
+{
+    if (seed->bytes == NULL)
+        return;
+    atomic_fetch_sub(&seed->supernode->tasks->inline_bytes, seed->n_bytes);
+    dt_free(&seed->bytes);
+}
+
+/* Takes them over. Above the limit of all tasks they are fetched from the file, as large ones. */
+static void keep_bytes(struct supernode_seed *seed, uint8_t **bytes, size_t len)
+{
+    _Atomic uint64_t *all = &seed->supernode->tasks->inline_bytes;
+    if (*bytes == NULL || seed->bytes != NULL)
+        return;
+    if (atomic_fetch_add(all, len) + len > SUPERNODE_INLINE_ALL_MAX) {
+        atomic_fetch_sub(all, len);
+        return;
+    }
+    seed->bytes = *bytes;
+    seed->n_bytes = len;
+    *bytes = NULL;
+}
+
 /* ---- the file ---- */
 
 /* Jobs read its descriptor: it is closed when the last one has ended. */
 static void close_reader(struct supernode_seed *seed)
 {
     seed->generation++;
+    drop_bytes(seed);
     if (seed->n_summing == 0)
         cache_reader_close(&seed->reader);
 }
@@ -131,23 +165,26 @@ struct sum_job {
     unsigned generation;
     uint32_t piece, len;
     uint64_t off;
-    int fd; /* of the reader, which stays open while jobs run */
+    int fd;         /* of the reader, which stays open while jobs run */
+    uint8_t *bytes; /* owned: of a small blob, kept while summed; NULL: only the sum is wanted */
     int rc;
     struct wire_sum sum;
 };
 
-int supernode_seed_sum(struct wire_sum *out, int fd, uint64_t off, uint32_t len)
+int supernode_seed_sum(struct wire_sum *out, uint8_t *keep, int fd, uint64_t off, uint32_t len)
 {
     int rc = -DT_EIO;
     struct dt_digest digest;
     struct dt_hasher *hasher = dt_hasher_new(DT_SHA256);
-    char *chunk = dt_calloc(1, SEED_CHUNK_BYTES);
+    uint8_t *chunk = keep == NULL ? dt_calloc(1, SEED_CHUNK_BYTES) : NULL;
     while (len > 0) {
+        uint8_t *into = keep != NULL ? keep : chunk;
         size_t wanted = len < SEED_CHUNK_BYTES ? len : SEED_CHUNK_BYTES;
-        ssize_t n = pread(fd, chunk, wanted, (off_t)off);
+        ssize_t n = pread(fd, into, wanted, (off_t)off);
         if (n <= 0)
             goto out;
-        dt_hasher_update(hasher, chunk, (size_t)n);
+        dt_hasher_update(hasher, into, (size_t)n);
+        keep = keep != NULL ? keep + n : NULL;
         off += (uint64_t)n;
         len -= (uint32_t)n;
     }
@@ -163,10 +200,10 @@ out:
 static void run_sum(struct dt_job *base)
 {
     struct sum_job *job = dt_container_of(base, struct sum_job, job);
-    job->rc = supernode_seed_sum(&job->sum, job->fd, job->off, job->len);
+    job->rc = supernode_seed_sum(&job->sum, job->bytes, job->fd, job->off, job->len);
 }
 
-static void take_sum(struct supernode_seed *seed, const struct sum_job *job)
+static void take_sum(struct supernode_seed *seed, struct sum_job *job)
 {
     struct supernode_task *task = seed->task;
     if (job->rc < 0) {
@@ -177,6 +214,7 @@ static void take_sum(struct supernode_seed *seed, const struct sum_job *job)
         return;
     }
     seed->pieces[job->piece] = SEED_HERE;
+    keep_bytes(seed, &job->bytes, job->len);
     task->sums[job->piece] = job->sum;
     task->sum_states[job->piece] = TASK_SUM_OURS;
     (void)supernode_swarm_gained(task->swarm, task->seed_handle, job->piece); /* false: had it */
@@ -197,6 +235,7 @@ static void sum_is_done(struct dt_job *base)
         look(seed);
     else if (!is_current && seed->reader == NULL)
         open_reader(seed); /* a new fill may have opened while the old file was still read */
+    free(job->bytes);
     free(job);
     unref(seed);
 }
@@ -212,6 +251,8 @@ static void start_sum(struct supernode_seed *seed, uint32_t piece)
     job->off = (uint64_t)piece * task->piece_size;
     job->len = supernode_swarm_piece_len(task->swarm, piece);
     job->fd = cache_reader_fd(seed->reader);
+    if (job->len == task->size && job->len <= WIRE_INLINE_MAX)
+        job->bytes = dt_calloc(job->len, 1);
     seed->pieces[piece] = SEED_SUMMING;
     seed->n_summing++;
     seed->refs++;

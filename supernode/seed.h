@@ -37,6 +37,9 @@ struct seed_way {
 void supernode_seed_offer(struct supernode_seed *, const struct seed_way *);
 /* Somebody left or lost something: perhaps a registry is needed after all. */
 void supernode_seed_reconsider(struct supernode_seed *);
+/* All of a small blob (WIRE_INLINE_MAX) of one piece, once its sum was computed; NULL: not here,
+ * too large, or too many are kept. Borrowed for this turn of the loop. */
+uint8_t *supernode_seed_bytes(const struct supernode_seed *);
 bool supernode_seed_is_filling(const struct supernode_seed *);
 /* The task's size became known from elsewhere, and its swarm was made. */
 void supernode_seed_opened(struct supernode_seed *);
@@ -44,7 +47,8 @@ void supernode_seed_opened(struct supernode_seed *);
 /* The operations of supernode.director; its arg is the supernode. */
 extern const struct transfer_director_ops supernode_director_ops;
 
-/* Pure: the sum of `len` bytes at `off`, as wire_sum_of() says it. 0 or a negative code. */
-int supernode_seed_sum(struct wire_sum *out, int fd, uint64_t off, uint32_t len);
+/* The sum of `len` bytes at `off`, as wire_sum_of() says it; they stay in `keep`, unless that is
+ * NULL. 0 or a negative code. Any thread; reads the disk. */
+int supernode_seed_sum(struct wire_sum *out, uint8_t *keep, int fd, uint64_t off, uint32_t len);
 
 #endif

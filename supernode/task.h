@@ -29,10 +29,11 @@
 #define SUPERNODE_TICK_MS        20u    /* of the planner, while transfers are on the way */
 /* Of the seed at once. Enough to fill its link; with more, the last first copies would all arrive
  * together at the end instead of one after the other. */
-#define SUPERNODE_SEED_SLOTS  12u
-#define SUPERNODE_UPKEEP_MS   100u
-#define SUPERNODE_HOLDERS_MAX 64u /* nodes that are not in the task and hold its blob */
-#define SUPERNODE_LIMIT_FLOOR WIRE_LIMIT_FLOOR /* of a share, however many share it */
+#define SUPERNODE_SEED_SLOTS     12u
+#define SUPERNODE_UPKEEP_MS      100u
+#define SUPERNODE_HOLDERS_MAX    64u /* nodes that are not in the task and hold its blob */
+#define SUPERNODE_INLINE_ALL_MAX (16 * 1024 * 1024u) /* bytes of small blobs kept for answers */
+#define SUPERNODE_LIMIT_FLOOR    WIRE_LIMIT_FLOOR    /* of a share, however many share it */
 
 #define SUPERNODE_TASK_STATES(X)                                                                   \
     X(SUPERNODE_TASK_WAITING, "waiting") /* nobody has told the size yet */                        \

@@ -320,6 +320,7 @@ int supernode_peer_join(struct task_peer **out, struct supernode_task *task,
     peer->session = exchange->session;
     peer->heard_ms = dt_loop_now_ms(task->loop);
     peer->want_off = exchange->want_off;
+    peer->takes_inline = peer->join->takes_inline;
     count(task, peer, 1);
     if (task->swarm != NULL && (rc = supernode_peer_enter_swarm(task, peer, err)) < 0) {
         supernode_peer_remove(task, peer);

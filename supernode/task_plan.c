@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "supernode/seed.h"
 #include "supernode/task_priv.h"
+#include "transfer/piece_server.h"
 
 #define PLAN_BATCH 256
 
@@ -104,6 +106,19 @@ static void fill_assignment(struct wire_assignment *out, const struct supernode_
     memcpy(out->address, source->address, sizeof(out->address));
 }
 
+/* A small blob that the seed was to send is sent now, without being asked for. Once in a session:
+ * who could not use it fetches it. */
+static void add_inline(struct wire_exchange_reply *reply, const struct supernode_task *task,
+                       struct task_peer *peer)
+{
+    bool is_ours = reply->n_assignments == 1 && peer->pending[0].from == task->seed_handle;
+    uint8_t *bytes = is_ours && peer->takes_inline ? supernode_seed_bytes(task->seed) : NULL;
+    if (bytes == NULL || !piece_server_count_inline(task->supernode->pieces, task->size))
+        return;
+    peer->takes_inline = false;
+    reply->bytes = bytes; /* the seed's: this reply is not for fini() */
+}
+
 void supernode_peer_answer(struct supernode_task *task, struct task_peer *peer)
 {
     struct supernode_request *request = supernode_exchange_unhold(task, peer);
@@ -121,6 +136,7 @@ void supernode_peer_answer(struct supernode_task *task, struct task_peer *peer)
         fill_assignment(&assignments[i], task, &peer->pending[i]);
     reply.assignments = assignments;
     reply.n_assignments = peer->n_pending;
+    add_inline(&reply, task, peer);
     peer->n_pending = 0;
     peer->told_limit = reply.down_limit;
     send(request, &reply);

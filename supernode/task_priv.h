@@ -33,9 +33,10 @@ struct task_peer {
     UT_hash_handle hh;
     wire_name name, rack;
     wire_address address;
-    uint32_t handle;  /* in the swarm; SUPERNODE_NONE while there is none */
-    bool is_holder;   /* not in the task: holds the blob and may be sent to */
-    bool is_gone_due; /* must hear that the task is gone */
+    uint32_t handle;   /* in the swarm; SUPERNODE_NONE while there is none */
+    bool is_holder;    /* not in the task: holds the blob and may be sent to */
+    bool is_gone_due;  /* must hear that the task is gone */
+    bool takes_inline; /* a small blob may be inside of its answer; once in a session */
     /* of one who is in the task */
     uint64_t session, seq;
     uint64_t earlier[TASK_SESSIONS_KEPT];
@@ -101,6 +102,7 @@ struct supernode_tasks {
     struct task_table *tables; /* owned; one per loop */
     _Atomic uint64_t n_tasks, n_peers, n_held;
     _Atomic uint64_t n_pieces, n_cells; /* of large blobs; of all (SUPERNODE_ALL_...) */
+    _Atomic uint64_t inline_bytes;      /* of small blobs, kept by their seeds */
     _Atomic uint64_t n_exchanges, n_joins, n_refused, seed_bytes, peer_bytes, n_failed;
 };
 

@@ -88,6 +88,22 @@ void piece_server_count(struct piece_server_counts *out, struct piece_server *se
                                         .uploads = atomic_load(&server->uploads)};
 }
 
+/* ---- inside of a message ---- */
+
+bool piece_server_count_inline(struct piece_server *server, uint64_t len)
+{
+    DT_ASSERT(server->magic == PIECE_SERVER_MAGIC);
+    size_t taken = server->up != NULL ? dt_bucket_take(server->up, len, dt_mono_us()) : len;
+    if (taken < len) {
+        dt_bucket_give_back(server->up, taken);
+        return false;
+    }
+    atomic_fetch_add(&server->served, 1);
+    atomic_fetch_add(&server->bytes, len);
+    dt_metric_add(&metric_bytes, (int64_t)len);
+    return true;
+}
+
 /* ---- the end ---- */
 
 static void on_end(void *arg, const struct dt_http_summary *summary)

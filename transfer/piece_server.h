@@ -34,6 +34,10 @@ void piece_server_free(struct piece_server **); /* after the loops stopped */
 /* Answers when the path is WIRE_PATH_BLOBS...; false: not mine, nothing was done. */
 bool piece_server_handle(struct piece_server *, struct dt_http_req *);
 
+/* A piece that leaves inside of a message counts as an upload like any other. False: the limit has
+ * no room for all of it now, and it is fetched when its turn comes. Any thread. */
+bool piece_server_count_inline(struct piece_server *, uint64_t len);
+
 struct piece_server_counts {
     uint64_t served, refused, busy, bytes; /* since start */
     unsigned uploads;                      /* now */

@@ -1,5 +1,6 @@
 """The supernode between an origin and nodes that are scripts: one fetch for a site, pieces handed
 out as they land, held exchanges, and nodes that lie, vanish, are refused or come again."""
+import concurrent.futures
 import contextlib
 import json
 import time
@@ -85,6 +86,128 @@ def test_a_small_blob_takes_one_exchange(origin, supernode, make_node):
     second = make_node("node-2").join(digest)
     assert [row[0] for row in second.reply["assignments"]] == [0]
     assert second.pull() == data
+
+
+# ---- a small blob inside of the answer ----
+
+INLINE_MAX = 65536
+
+
+def answer_that_opens(session):
+    """The first answer that hands something out."""
+    reply = session.exchange() if session.reply is None else session.reply
+    deadline = time.monotonic() + 20
+    while not reply.get("assignments"):
+        assert time.monotonic() < deadline, reply
+        reply = session.exchange()
+    return reply
+
+
+def seed_counts(supernode):
+    return (supernode.metric("darter_upload_bytes_total"),
+            supernode.metric("darter_supernode_seed_bytes_total"))
+
+
+@pytest.mark.parametrize("size", [1, 10_000, INLINE_MAX])
+def test_a_small_blob_is_inside_of_the_answer(origin, supernode, make_node, size):
+    digest, data = add_blob(origin, size)
+    session = make_node().session(digest, inline=True)
+    reply = answer_that_opens(session)
+    assert cluster.from_base64url(reply["bytes"]) == data
+    (piece, source, address, is_seed, told), = reply["assignments"]
+    assert (piece, address, is_seed, told) == (0, "", True, cluster.sum_of(data))
+    session.exchange(finished=[[0, source, 0]])
+    assert seed_counts(supernode) == (size, size)
+    # It is at its place as well, for those who do not ask for it in this way.
+    assert make_node("node-2").session(digest).pull() == data
+    assert bytes_from_origin(origin, digest) == size
+
+
+def test_a_small_blob_is_inside_once_in_a_session(origin, supernode, make_node):
+    """Who could not use it says why, and fetches it."""
+    digest, data = add_blob(origin, 10_000)
+    node = make_node()
+    session = node.session(digest, inline=True)
+    first = answer_that_opens(session)
+    assert "bytes" in first
+    again = session.exchange(failed=[[0, first["assignments"][0][1], "busy"]])
+    while not again.get("assignments"):
+        again = session.exchange()
+    assert "bytes" not in again
+    assert session.fetch(again["assignments"][0]).body == data
+    assert "bytes" in answer_that_opens(node.session(digest, inline=True))  # a new session
+
+
+@pytest.mark.parametrize("more", [{}, {"inline": False}], ids=["not asked", "refused"])
+def test_who_does_not_take_it_fetches_a_small_blob(origin, supernode, make_node, more):
+    digest, data = add_blob(origin, 10_000)
+    session = make_node().session(digest, **more)
+    assert "bytes" not in answer_that_opens(session)
+    assert session.pull() == data
+    assert make_node("node-2").session(digest, inline=True).pull() == data
+
+
+def test_a_blob_above_the_limit_is_never_inside(origin, supernode, make_node):
+    digest, data = add_blob(origin, INLINE_MAX + 1)
+    session = make_node().session(digest, inline=True)
+    assert "bytes" not in answer_that_opens(session)
+    assert session.pull() == data
+
+
+def test_a_cached_small_blob_is_inside_of_the_first_answer(origin, supernode, make_node):
+    digest, data = add_blob(origin, 10_000)
+    assert make_node().session(digest).pull() == data
+    is_seeded(supernode, digest)
+    supernode.restart()
+    reply = make_node("node-2").join(digest, inline=True).reply
+    assert cluster.from_base64url(reply["bytes"]) == data
+    assert bytes_from_origin(origin, digest) == len(data)
+
+
+def test_what_a_limit_has_no_room_for_is_fetched(origin, run_supernode):
+    """A tenth of a second's worth is what goes out at once."""
+    supernode = run_supernode({"test.local": [origin.url]}, ["--limit-up", "256KiB"])
+    digest, data = add_blob(origin, INLINE_MAX)
+    with FakeNode(supernode) as node:
+        session = node.session(digest, inline=True)
+        assert "bytes" not in answer_that_opens(session)
+        assert session.pull() == data
+
+
+def test_of_small_blobs_only_so_many_are_kept(origin, supernode, make_node):
+    """16 MiB for all tasks together; what is above is fetched from its file."""
+    n_kept = 16 * MIB // INLINE_MAX
+    node = make_node()
+    sessions = [node.session(add_blob(origin, INLINE_MAX, seed)[0], inline=True)
+                for seed in range(n_kept + 2)]
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        replies = list(threads.map(answer_that_opens, sessions))
+    assert sum("bytes" in reply for reply in replies) == n_kept
+    late = next(session for session in sessions if "bytes" not in session.reply)
+    assert late.fetch(late.reply["assignments"][0]).status == 206
+
+
+def test_a_small_blob_that_a_node_gives_is_not_inside(origin, supernode, make_node):
+    digest, data = add_blob(origin, 10_000)
+    holder = make_node("holder")
+    holder.keep(digest, data)
+    holder.hello(full=True, have=[[digest, len(data)]])
+    session = make_node("taker").session(digest, inline=True)
+    reply = answer_that_opens(session)
+    assert "bytes" not in reply and reply["assignments"][0][1] == holder.id
+    assert session.pull() == data and bytes_from_origin(origin, digest) == 0
+
+
+def test_who_is_refused_gets_no_bytes(origin, supernode, make_node):
+    digest, data = add_blob(origin, 10_000)
+    assert make_node().session(digest).pull() == data
+    refused = [make_node(site="elsewhere").join(digest, inline=True),
+               make_node().join(digest, upstream="not.ours", inline=True),
+               make_node().join(digest, repo="../x", inline=True)]
+    assert [session.reply["state"] for session in refused] == ["gone"] * 3
+    assert not any("bytes" in session.reply for session in refused)
+    strange = make_node().session(digest, inline="yes").message()
+    assert supernode.post(PATH_EXCHANGE, strange).status == 400
 
 
 def test_an_empty_blob_is_left_to_the_mirrors(origin, supernode, make_node):

@@ -305,6 +305,21 @@ static void pieces__go_out_at_the_rate_that_is_set(void **state)
     assert_bytes(&first, 0, LAB_PIECE);
 }
 
+static void pieces__inside_of_messages_count_and_keep_to_the_rate(void **state)
+{
+    struct piece_server_counts counts;
+    (void)state;
+    assert_true(piece_server_count_inline(server, 60000));
+    dt_bucket_set(&up, LAB_PIECE, dt_mono_us()); /* keeps a tenth of it at most */
+    assert_false(piece_server_count_inline(server, 60000));
+    piece_server_count(&counts, server);
+    assert_int_equal(counts.served, 1);
+    assert_int_equal(counts.bytes, 60000);
+    assert_int_equal(counts.uploads, 0);
+    dt_bucket_set(&up, 0, dt_mono_us());
+    assert_true(piece_server_count_inline(server, 1));
+}
+
 /* ---- and one of ours on the other end ---- */
 
 static struct source *source;
@@ -384,11 +399,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-        T(pieces__of_a_sealed_blob_are_served),       T(pieces__of_a_blob_being_filled_are_served),
-        T(pieces__on_their_way_are_waited_for),       T(pieces__that_do_not_come_soon_are_not_here),
-        T(pieces__of_a_fill_that_fails_are_not_here), T(pieces__are_cut_when_the_fill_fails),
-        T(pieces__without_a_ticket_are_refused),      T(pieces__nonsense_is_refused),
-        T(pieces__more_than_the_slots_are_busy),      T(pieces__go_out_at_the_rate_that_is_set),
+        T(pieces__of_a_sealed_blob_are_served),
+        T(pieces__of_a_blob_being_filled_are_served),
+        T(pieces__on_their_way_are_waited_for),
+        T(pieces__that_do_not_come_soon_are_not_here),
+        T(pieces__of_a_fill_that_fails_are_not_here),
+        T(pieces__are_cut_when_the_fill_fails),
+        T(pieces__without_a_ticket_are_refused),
+        T(pieces__nonsense_is_refused),
+        T(pieces__more_than_the_slots_are_busy),
+        T(pieces__go_out_at_the_rate_that_is_set),
+        T(pieces__inside_of_messages_count_and_keep_to_the_rate),
         T(pieces__are_what_a_peer_source_asks_for),
 #undef T
     };
