@@ -25,8 +25,7 @@ static struct transfer_admin_config config_of(const struct proxy_options *option
     return (struct transfer_admin_config){
         .options = options,
         .spec = &proxy_config_spec,
-        .upstreams = &options->upstreams,
-        .scrub_rate_bytes = options->scrub_rate_bytes,
+        .process = &options->process,
     };
 }
 
@@ -43,7 +42,7 @@ int proxy_admin_start(struct transfer_admin **out, struct proxy *proxy, struct d
     struct transfer_admin_opts opts = {
         .program = proxy_config_spec.program,
         .transfer = &proxy->transfer,
-        .upstreams = &options->upstreams,
+        .upstreams = &options->process.upstreams,
         .default_upstream = options->default_upstream,
         .started_ms = proxy->started_ms,
         .is_draining = &proxy->is_draining,
@@ -52,10 +51,6 @@ int proxy_admin_start(struct transfer_admin **out, struct proxy *proxy, struct d
         .refresh_metrics = proxy_admin_refresh_swarm,
         .describe_task = proxy_admin_describe_task,
     };
-    struct dt_admin_opts endpoint = {
-        .listen = options->admin_listen,
-        .token_file = options->admin_token_file,
-    };
     proxy_admin_register_swarm(proxy);
-    return transfer_admin_start(out, &opts, &config, &endpoint, err);
+    return transfer_admin_start(out, &opts, &config, err);
 }

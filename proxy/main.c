@@ -39,20 +39,6 @@ struct daemon {
 
 /* ---- start ---- */
 
-static int make_base(struct daemon *daemon, struct dt_err *err)
-{
-    const struct proxy_options *options = &daemon->options;
-    return transfer_open(&daemon->proxy.transfer,
-                         &(struct transfer_life_opts){
-                             .loops = options->loops,
-                             .workers = options->workers,
-                             .cache_dir = options->cache_dir,
-                             .cache_max_bytes = options->cache_max_bytes,
-                             .cache_min_free_bytes = options->cache_min_free_bytes,
-                         },
-                         err);
-}
-
 static int make_parts(struct daemon *daemon, struct dt_err *err)
 {
     struct proxy *proxy = &daemon->proxy;
@@ -75,7 +61,7 @@ static int open_listeners(struct daemon *daemon, struct dt_err *err)
         .handler = proxy_request_handle,
         .arg = &daemon->proxy,
         .pool = daemon->proxy.transfer.pool,
-        .max_connections = options->max_connections,
+        .max_connections = options->process.max_connections,
     };
     /* Before the first client: a task tells supernodes where our pieces are. */
     int rc = proxy_swarm_open(daemon->proxy.swarm, err);
@@ -101,7 +87,7 @@ static void say_ready(const struct daemon *daemon)
     dt_log_info("ready", "listen=%s admin=%s peer=%s upstreams=%zu cache=%s",
                 dt_addr_format(text, &addr), transfer_admin_address(daemon->admin),
                 proxy_swarm_address(daemon->proxy.swarm), daemon->proxy.n_upstreams,
-                DT_LOG_Q(daemon->options.cache_dir));
+                DT_LOG_Q(daemon->options.process.cache_dir));
 }
 
 static int start(struct daemon *daemon, struct dt_err *err)
@@ -112,14 +98,14 @@ static int start(struct daemon *daemon, struct dt_err *err)
     proxy_limits_init(&proxy->limits, daemon->options.limit_up_bytes,
                       daemon->options.limit_down_bytes);
     proxy->transfer.down = &proxy->limits.down;
-    proxy->upstreams = daemon->options.upstreams.list;
-    proxy->n_upstreams = daemon->options.upstreams.n;
+    proxy->upstreams = daemon->options.process.upstreams.list;
+    proxy->n_upstreams = daemon->options.process.upstreams.n;
     proxy->default_upstream = (size_t)(reg_upstream_find(proxy->upstreams, proxy->n_upstreams,
                                                          daemon->options.default_upstream) -
                                        proxy->upstreams);
     proxy->started_ms = dt_wall_ms();
-    dt_daemon_raise_file_limit(daemon->options.max_connections);
-    int rc = make_base(daemon, err);
+    dt_daemon_raise_file_limit(daemon->options.process.max_connections);
+    int rc = transfer_open(&proxy->transfer, &daemon->options.process, err);
     if (rc == 0)
         rc = make_parts(daemon, err);
     if (rc == 0)
@@ -134,7 +120,7 @@ static void stop(struct daemon *daemon)
     struct proxy *proxy = &daemon->proxy;
     atomic_store(&proxy->is_draining, true);
     if (daemon->mirror != NULL)
-        dt_httpd_drain(daemon->mirror, daemon->options.drain_ms);
+        dt_httpd_drain(daemon->mirror, daemon->options.process.drain_ms);
     if (daemon->is_running)
         transfer_tasks_abort(&proxy->transfer);
     if (daemon->is_running)
@@ -159,21 +145,15 @@ static void stop(struct daemon *daemon)
 /* Returns the signal that ends us. */
 static int serve(struct daemon *daemon, const sigset_t *signals, int argc, char **argv)
 {
-    for (;;) {
-        struct transfer_scrub scrub = {.interval_ms = daemon->options.scrub_interval_ms,
-                                       .rate_bytes = daemon->options.scrub_rate_bytes,
-                                       .started_ms = daemon->proxy.started_ms};
-        uint64_t wait_ms = transfer_upkeep_scrub(&daemon->proxy.transfer, &scrub, dt_wall_ms());
-        int number = dt_daemon_wait(signals, wait_ms);
-        if (number == SIGHUP)
-            proxy_upkeep_reload(&daemon->options,
-                                &(struct proxy_parts){.proxy = &daemon->proxy,
-                                                      .admin = daemon->admin,
-                                                      .mirror = daemon->mirror},
-                                argc, argv);
-        else if (number > 0)
-            return number;
-    }
+    int number;
+    while ((number = transfer_upkeep_wait(&daemon->proxy.transfer, &daemon->options.process,
+                                          daemon->proxy.started_ms, signals)) == SIGHUP)
+        proxy_upkeep_reload(&daemon->options,
+                            &(struct proxy_parts){.proxy = &daemon->proxy,
+                                                  .admin = daemon->admin,
+                                                  .mirror = daemon->mirror},
+                            argc, argv);
+    return number;
 }
 
 int main(int argc, char **argv)
@@ -189,7 +169,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "darter-proxy: %s\n", err.msg);
         return DT_EXIT_OPTIONS;
     }
-    dt_daemon_start_log(daemon.options.log_level, daemon.options.log_format);
+    dt_daemon_start_log(daemon.options.process.log_level, daemon.options.process.log_format);
     proxy_options_warnings(&daemon.options, dt_daemon_warn, NULL);
     rc = start(&daemon, &err);
     if (rc < 0) {
@@ -199,7 +179,7 @@ int main(int argc, char **argv)
         say_ready(&daemon);
         int number = serve(&daemon, &signals, argc, argv);
         dt_log_info("stopping", "signal=%s drain_ms=%" PRIu64,
-                    number == SIGINT ? "SIGINT" : "SIGTERM", daemon.options.drain_ms);
+                    number == SIGINT ? "SIGINT" : "SIGTERM", daemon.options.process.drain_ms);
     }
     stop(&daemon);
     dt_log_info("stopped", "uptime_s=%" PRIu64,

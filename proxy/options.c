@@ -11,8 +11,6 @@
  */
 #include "proxy/options.h"
 
-#include <string.h>
-
 #include "base/http.h"
 #include "transfer/option_checks.h"
 #include "transfer/option_rows.h"
@@ -60,7 +58,7 @@ static const struct dt_option options_table[] = {
      false},
     TRANSFER_ROWS_CONNECTIONS(struct proxy_options, "4096"),
 
-    {"upstream", DT_OPT_LIST, AT(upstream_flags), NULL, "NAME=URL[,URL...]",
+    {"upstream", DT_OPT_LIST, AT(process.upstream_flags), NULL, "NAME=URL[,URL...]",
      "A registry to be a mirror of: the name images are pulled by, and where it really is, origin "
      "first, standby registries after it. Replaces an upstream of the same name in the file. May "
      "be repeated. "
@@ -124,17 +122,7 @@ static const char man_tail[] =
     ".Fl -drain\n"
     "is over, and exits.\n"
     "Parts of blobs stay in the cache and are completed later.\n"
-    ".El\n"
-    ".Sh EXIT STATUS\n"
-    ".Bl -tag -width Ds -compact\n"
-    ".It 0\n"
-    "ended by a signal\n"
-    ".It 1\n"
-    "something could not be started; the log says what\n"
-    ".It 2\n"
-    "an option is wrong\n"
-    ".El\n"
-    ".Sh EXAMPLES\n"
+    ".El\n" TRANSFER_MAN_EXIT_STATUS ".Sh EXAMPLES\n"
     "A mirror of Docker Hub and of a Harbor with a standby:\n"
     ".Bd -literal -offset indent\n"
     "darter-proxy --upstream docker.io=https://registry-1.docker.io \\e\n"
@@ -148,7 +136,7 @@ static int take_section(void *config, const char *key, const struct dt_yaml *nod
                         struct dt_err *err)
 {
     struct proxy_options *options = config;
-    return reg_upstreams_take_section(&options->upstreams, key, node, err);
+    return reg_upstreams_take_section(&options->process.upstreams, key, node, err);
 }
 
 const struct dt_config_spec proxy_config_spec = {
@@ -178,19 +166,7 @@ static int check_limit(const char *name, uint64_t bytes, struct dt_err *err)
 static int check_bounds(const struct proxy_options *options, struct dt_err *err)
 {
     const uint64_t hour_ms = 3600 * 1000, year_ms = 366 * 24 * hour_ms;
-    int rc = transfer_check_process(
-        &(struct transfer_process_options){
-            .cache_max_bytes = options->cache_max_bytes,
-            .drain_ms = options->drain_ms,
-            .loops = options->loops,
-            .workers = options->workers,
-            .max_connections = options->max_connections,
-            .log_level = options->log_level,
-            .log_format = options->log_format,
-        },
-        err);
-    if (rc == 0)
-        rc = transfer_check_sources(&options->transfer, err);
+    int rc = transfer_check_sources(&options->transfer, err);
     if (rc == 0)
         rc = check_limit("limit-up", options->limit_up_bytes, err);
     if (rc == 0)
@@ -210,12 +186,10 @@ static int check_bounds(const struct proxy_options *options, struct dt_err *err)
 
 static int check_listeners(const struct proxy_options *options, struct dt_err *err)
 {
-    struct dt_addr mirror, peer, admin;
+    struct dt_addr mirror, peer;
     int rc = transfer_check_address(&mirror, "listen", options->listen, err);
     if (rc == 0)
         rc = transfer_check_address(&peer, "peer-listen", options->peer_listen, err);
-    if (rc == 0)
-        rc = transfer_check_address(&admin, "admin-listen", options->admin_listen, err);
     if (rc < 0)
         return rc;
     if ((options->tls_cert == NULL) != (options->tls_key == NULL))
@@ -226,13 +200,7 @@ static int check_listeners(const struct proxy_options *options, struct dt_err *e
         return dt_err_set(err, DT_EINVAL,
                           "peer-listen: %.80s cannot be reached from other machines, use IP:PORT",
                           options->peer_listen);
-    bool is_same_host = strcmp(mirror.host, admin.host) == 0;
-    if (is_same_host && mirror.port == admin.port && mirror.port != 0 &&
-        strcmp(mirror.unix_path, admin.unix_path) == 0)
-        return dt_err_set(err, DT_EINVAL,
-                          "listen and admin-listen are both %.80s: use another port",
-                          options->listen);
-    return transfer_check_admin(&admin, options->admin_listen, options->admin_token_file, err);
+    return transfer_process_check_admin(&options->process, &mirror, err);
 }
 
 static int check_required(const struct proxy_options *options, struct dt_err *err)
@@ -240,10 +208,7 @@ static int check_required(const struct proxy_options *options, struct dt_err *er
     const struct transfer_required required[] = {
         {"listen", options->listen},
         {"peer-listen", options->peer_listen},
-        {"admin-listen", options->admin_listen},
         {"site", options->site},
-        {"log-level", options->log_level},
-        {"log-format", options->log_format},
     };
     return transfer_check_required(required, sizeof required / sizeof required[0], err);
 }
@@ -253,12 +218,7 @@ static int options_finish(struct proxy_options *options, struct dt_err *err)
     int rc = check_required(options, err);
     if (rc < 0)
         return rc;
-    if (options->cache_dir == NULL)
-        options->cache_dir = transfer_default_cache_dir(err);
-    if (options->cache_dir == NULL)
-        return -DT_EINVAL;
-    rc = reg_upstreams_finish(&options->upstreams, &options->upstream_flags,
-                              &options->default_upstream, err);
+    rc = transfer_process_finish(&options->process, &options->default_upstream, err);
     if (rc == 0)
         rc = check_bounds(options, err);
     if (rc == 0)
@@ -282,7 +242,7 @@ int proxy_options_load(struct proxy_options *options, int argc, char **argv, str
 
 void proxy_options_fini(struct proxy_options *options)
 {
-    reg_upstreams_fini(&options->upstreams);
+    transfer_process_fini(&options->process);
     dt_config_fini(options, &proxy_config_spec);
     *options = (struct proxy_options){0};
 }
@@ -295,9 +255,9 @@ void proxy_options_warnings(const struct proxy_options *options, void (*warn)(vo
     struct dt_addr mirror;
     bool is_local = dt_addr_parse(&mirror, options->listen, NULL) == 0 && dt_addr_is_local(&mirror);
     bool shows_ours = false;
-    transfer_warn_upstreams(&options->upstreams, warn, arg);
-    for (size_t i = 0; i < options->upstreams.n; i++)
-        shows_ours = shows_ours || options->upstreams.list[i].own_credentials;
+    transfer_process_warnings(&options->process, warn, arg);
+    for (size_t i = 0; i < options->process.upstreams.n; i++)
+        shows_ours = shows_ours || options->process.upstreams.list[i].own_credentials;
     if (!is_local && options->tls_cert == NULL)
         warn(arg, "listen: other machines reach the mirror without TLS, and callers' tokens travel "
                   "unencrypted: give tls-cert and tls-key, or listen on 127.0.0.1");

@@ -5,46 +5,29 @@
 #ifndef DARTER_PROXY_OPTIONS_H
 #define DARTER_PROXY_OPTIONS_H
 
-#include "base/config.h"
-#include "registry-client/upstreams.h"
-#include "transfer/transfer.h"
+#include "transfer/process.h"
 
 #define PROXY_SUPERNODES_MAX 16
 
 struct proxy_options {
-    char *config_file;
-    char *listen;       /* 127.0.0.1:65001 */
-    char *peer_listen;  /* 0.0.0.0:65002; opened with a cluster key only */
-    char *admin_listen; /* 127.0.0.1:65003 or unix:PATH */
-    char *admin_token_file;
+    struct transfer_process_options process;
+    struct transfer_options transfer;
+    char *listen;                 /* 127.0.0.1:65001 */
+    char *peer_listen;            /* 0.0.0.0:65002; opened with a cluster key only */
     char *advertise;              /* IP of peer_listen for others; NULL = as it is seen */
     struct dt_strings supernodes; /* "http://host:65010" */
     char *supernode_ca;           /* PEM; NULL = the system's */
     char *cluster_key_file;       /* NULL = no P2P */
     char *site, *rack, *node_name;
-    char *cache_dir;
-    uint64_t cache_max_bytes;         /* 20GiB */
-    uint64_t cache_min_free_bytes;    /* 1GiB */
-    struct dt_strings upstream_flags; /* NAME=URL[,URL...] */
     char *default_upstream;
-    char *log_level, *log_format;
     char *tls_cert, *tls_key;
-    unsigned loops;   /* 0 = one per core */
-    unsigned workers; /* pool threads; 0 = 4 */
-    unsigned max_connections;
     uint64_t tag_fresh_ms;   /* 60s: a tag is not asked for again */
     uint64_t tag_stale_ms;   /* 7d: served when upstream is away */
     uint64_t tag_budget_ms;  /* 3s: how long upstream may think when a stale copy is here */
     uint64_t grant_ttl_ms;   /* 60s */
     uint64_t grant_grace_ms; /* 1h: after expiry, only while upstream is away */
-    struct transfer_options transfer;
     uint64_t limit_up_bytes, limit_down_bytes; /* per second; 0 = none */
     uint64_t verify_first_bytes; /* 4MiB: smaller blobs are verified before their first byte */
-    uint64_t drain_ms;           /* 30s at SIGTERM */
-    uint64_t scrub_interval_ms;  /* 7d; 0 = only on demand */
-    uint64_t scrub_rate_bytes;   /* 50MiB per second */
-    /* from the file's `upstreams:` and the flags, merged; owned */
-    struct reg_upstreams upstreams;
 };
 
 extern const struct dt_config_spec proxy_config_spec;

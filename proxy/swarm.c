@@ -101,7 +101,7 @@ int proxy_swarm_open(struct proxy_swarm *swarm, struct dt_err *err)
         .handler = on_request,
         .arg = swarm,
         .pool = swarm->transfer->pool,
-        .max_connections = swarm->options->max_connections,
+        .max_connections = swarm->options->process.max_connections,
     };
     int rc = dt_addr_parse(&opts.addr, swarm->options->peer_listen, err);
     if (rc == 0)

@@ -17,14 +17,7 @@
 static void apply(struct proxy_options *options, const struct proxy_options *fresh,
                   struct proxy *proxy)
 {
-    dt_daemon_change_log_level(&options->log_level, fresh->log_level);
-    options->cache_max_bytes = fresh->cache_max_bytes;
-    options->cache_min_free_bytes = fresh->cache_min_free_bytes;
-    cache_set_bounds(proxy->transfer.cache, options->cache_max_bytes,
-                     options->cache_min_free_bytes);
-    options->scrub_interval_ms = fresh->scrub_interval_ms;
-    options->scrub_rate_bytes = fresh->scrub_rate_bytes;
-    options->drain_ms = fresh->drain_ms;
+    transfer_process_apply(&options->process, &fresh->process, &proxy->transfer);
     options->limit_up_bytes = fresh->limit_up_bytes;
     options->limit_down_bytes = fresh->limit_down_bytes;
     proxy_limits_set_own(&proxy->limits, options->limit_up_bytes, options->limit_down_bytes);
@@ -58,8 +51,6 @@ void proxy_upkeep_reload(struct proxy_options *options, const struct proxy_parts
         return;
     }
     dt_daemon_report_changes(options, &fresh, &proxy_config_spec);
-    if (!reg_upstreams_are_same(&options->upstreams, &fresh.upstreams))
-        dt_log_warn("restart_needed", "option=upstreams");
     apply(options, &fresh, parts->proxy);
     proxy_options_fini(&fresh);
     proxy_admin_show_options(parts->admin, options);
@@ -68,5 +59,5 @@ void proxy_upkeep_reload(struct proxy_options *options, const struct proxy_parts
     reload_tls(options, parts->mirror);
     proxy_swarm_reload_keys(parts->proxy->swarm);
     dt_log_info("reloaded", "file=%s",
-                DT_LOG_Q(dt_daemon_file(options->config_file, PROXY_CONFIG_FILE)));
+                DT_LOG_Q(dt_daemon_file(options->process.config_file, PROXY_CONFIG_FILE)));
 }

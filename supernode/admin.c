@@ -98,8 +98,7 @@ static struct transfer_admin_config config_of(const struct supernode_options *op
     return (struct transfer_admin_config){
         .options = options,
         .spec = &supernode_config_spec,
-        .upstreams = &options->upstreams,
-        .scrub_rate_bytes = options->scrub_rate_bytes,
+        .process = &options->process,
     };
 }
 
@@ -118,17 +117,13 @@ int supernode_admin_start(struct transfer_admin **out, struct supernode *superno
     struct transfer_admin_opts opts = {
         .program = supernode_config_spec.program,
         .transfer = &supernode->transfer,
-        .upstreams = &options->upstreams,
+        .upstreams = &options->process.upstreams,
         .started_ms = supernode->started_ms,
         .is_draining = &supernode->is_draining,
         .tables = supernode_admin_tables,
         .daemon = supernode,
         .refresh_metrics = supernode_admin_metrics_refresh,
     };
-    struct dt_admin_opts endpoint = {
-        .listen = options->admin_listen,
-        .token_file = options->admin_token_file,
-    };
     supernode_admin_metrics_register();
-    return transfer_admin_start(out, &opts, &config, &endpoint, err);
+    return transfer_admin_start(out, &opts, &config, err);
 }

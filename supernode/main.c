@@ -50,8 +50,8 @@ static void fill_in(struct daemon *daemon)
     const struct supernode_options *options = &daemon->options;
     supernode->options = options;
     supernode->transfer.options = &options->transfer;
-    supernode->upstreams = options->upstreams.list;
-    supernode->n_upstreams = options->upstreams.n;
+    supernode->upstreams = options->process.upstreams.list;
+    supernode->n_upstreams = options->process.upstreams.n;
     wire_name_copy(supernode->name, options->name);
     wire_name_copy(supernode->site, options->site);
     dt_bucket_init(&supernode->up, options->limit_up_bytes, dt_mono_us());
@@ -68,15 +68,7 @@ static int make_parts(struct daemon *daemon, struct dt_err *err)
     struct supernode *supernode = &daemon->supernode;
     int rc = dt_keys_load(&supernode->keys, options->cluster_key_file, err);
     if (rc == 0)
-        rc = transfer_open(&supernode->transfer,
-                           &(struct transfer_life_opts){
-                               .loops = options->loops,
-                               .workers = options->workers,
-                               .cache_dir = options->cache_dir,
-                               .cache_max_bytes = options->cache_max_bytes,
-                               .cache_min_free_bytes = options->cache_min_free_bytes,
-                           },
-                           err);
+        rc = transfer_open(&supernode->transfer, &options->process, err);
     if (rc < 0)
         return rc;
     transfer_tasks_new(&supernode->transfer);
@@ -98,7 +90,7 @@ static int open_listeners(struct daemon *daemon, struct dt_err *err)
         .handler = supernode_request_handle,
         .arg = &daemon->supernode,
         .pool = daemon->supernode.transfer.pool,
-        .max_connections = daemon->options.max_connections,
+        .max_connections = daemon->options.process.max_connections,
         .max_body_bytes = WIRE_BODY_MAX,
     };
     int rc = dt_addr_parse(&opts.addr, daemon->options.listen, err);
@@ -112,7 +104,7 @@ static int open_listeners(struct daemon *daemon, struct dt_err *err)
 static int start(struct daemon *daemon, struct dt_err *err)
 {
     fill_in(daemon);
-    dt_daemon_raise_file_limit(daemon->options.max_connections);
+    dt_daemon_raise_file_limit(daemon->options.process.max_connections);
     int rc = make_parts(daemon, err);
     return rc == 0 ? open_listeners(daemon, err) : rc;
 }
@@ -126,7 +118,7 @@ static void say_ready(const struct daemon *daemon)
     dt_log_info("ready", "listen=%s admin=%s site=%s name=%s upstreams=%zu cache=%s",
                 dt_addr_format(text, &addr), transfer_admin_address(daemon->admin),
                 daemon->supernode.site, daemon->supernode.name, daemon->supernode.n_upstreams,
-                DT_LOG_Q(daemon->options.cache_dir));
+                DT_LOG_Q(daemon->options.process.cache_dir));
 }
 
 /* ---- end ---- */
@@ -140,7 +132,7 @@ static void stop(struct daemon *daemon)
         supernode_core_stop(supernode);
     }
     if (daemon->httpd != NULL)
-        dt_httpd_drain(daemon->httpd, daemon->options.drain_ms);
+        dt_httpd_drain(daemon->httpd, daemon->options.process.drain_ms);
     if (daemon->is_running)
         transfer_tasks_abort(&supernode->transfer);
     if (daemon->admin != NULL)
@@ -164,14 +156,7 @@ static void stop(struct daemon *daemon)
 static void apply(struct daemon *daemon, const struct supernode_options *fresh)
 {
     struct supernode_options *options = &daemon->options;
-    dt_daemon_change_log_level(&options->log_level, fresh->log_level);
-    options->cache_max_bytes = fresh->cache_max_bytes;
-    options->cache_min_free_bytes = fresh->cache_min_free_bytes;
-    cache_set_bounds(daemon->supernode.transfer.cache, options->cache_max_bytes,
-                     options->cache_min_free_bytes);
-    options->scrub_interval_ms = fresh->scrub_interval_ms;
-    options->scrub_rate_bytes = fresh->scrub_rate_bytes;
-    options->drain_ms = fresh->drain_ms;
+    transfer_process_apply(&options->process, &fresh->process, &daemon->supernode.transfer);
     options->limit_up_bytes = fresh->limit_up_bytes;
     options->limit_down_bytes = fresh->limit_down_bytes;
     options->task_limit_bytes = fresh->task_limit_bytes;
@@ -189,8 +174,6 @@ static void reload(struct daemon *daemon, int argc, char **argv)
         return;
     }
     dt_daemon_report_changes(&daemon->options, &fresh, &supernode_config_spec);
-    if (!reg_upstreams_are_same(&daemon->options.upstreams, &fresh.upstreams))
-        dt_log_warn("restart_needed", "option=upstreams");
     apply(daemon, &fresh);
     supernode_options_fini(&fresh);
     supernode_admin_show_options(daemon->admin, &daemon->options);
@@ -198,24 +181,19 @@ static void reload(struct daemon *daemon, int argc, char **argv)
         dt_log_error("token_kept", "err=%s", DT_LOG_Q(err.msg));
     if (dt_keys_reload(daemon->supernode.keys, &err) < 0)
         dt_log_error("keys_kept", "err=%s", DT_LOG_Q(err.msg));
-    dt_log_info("reloaded", "file=%s",
-                DT_LOG_Q(dt_daemon_file(daemon->options.config_file, SUPERNODE_CONFIG_FILE)));
+    dt_log_info(
+        "reloaded", "file=%s",
+        DT_LOG_Q(dt_daemon_file(daemon->options.process.config_file, SUPERNODE_CONFIG_FILE)));
 }
 
 /* Returns the signal that ends us. */
 static int serve(struct daemon *daemon, const sigset_t *signals, int argc, char **argv)
 {
-    for (;;) {
-        struct transfer_scrub scrub = {.interval_ms = daemon->options.scrub_interval_ms,
-                                       .rate_bytes = daemon->options.scrub_rate_bytes,
-                                       .started_ms = daemon->supernode.started_ms};
-        uint64_t wait_ms = transfer_upkeep_scrub(&daemon->supernode.transfer, &scrub, dt_wall_ms());
-        int number = dt_daemon_wait(signals, wait_ms);
-        if (number == SIGHUP)
-            reload(daemon, argc, argv);
-        else if (number > 0)
-            return number;
-    }
+    int number;
+    while ((number = transfer_upkeep_wait(&daemon->supernode.transfer, &daemon->options.process,
+                                          daemon->supernode.started_ms, signals)) == SIGHUP)
+        reload(daemon, argc, argv);
+    return number;
 }
 
 int main(int argc, char **argv)
@@ -231,7 +209,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "darter-supernode: %s\n", err.msg);
         return DT_EXIT_OPTIONS;
     }
-    dt_daemon_start_log(daemon.options.log_level, daemon.options.log_format);
+    dt_daemon_start_log(daemon.options.process.log_level, daemon.options.process.log_format);
     supernode_options_warnings(&daemon.options, dt_daemon_warn, NULL);
     rc = start(&daemon, &err);
     if (rc < 0) {
@@ -241,7 +219,7 @@ int main(int argc, char **argv)
         say_ready(&daemon);
         int number = serve(&daemon, &signals, argc, argv);
         dt_log_info("stopping", "signal=%s drain_ms=%" PRIu64,
-                    number == SIGINT ? "SIGINT" : "SIGTERM", daemon.options.drain_ms);
+                    number == SIGINT ? "SIGINT" : "SIGTERM", daemon.options.process.drain_ms);
     }
     stop(&daemon);
     dt_log_info("stopped", "uptime_s=%" PRIu64,

@@ -10,7 +10,6 @@
 #include "supernode/options.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/mem.h"
 #include "base/wire/wire.h"
@@ -50,7 +49,7 @@ static const struct dt_option options_table[] = {
      false, false},
     TRANSFER_ROWS_CONNECTIONS(struct supernode_options, "20000"),
 
-    {"upstream", DT_OPT_LIST, AT(upstream_flags), NULL, "NAME=URL[,URL...]",
+    {"upstream", DT_OPT_LIST, AT(process.upstream_flags), NULL, "NAME=URL[,URL...]",
      "A registry blobs are fetched from: the name images are pulled by, and where it really is, "
      "origin first, standby registries after it. Nodes must have it under the same name. Replaces "
      "an upstream of the same name in the file. May be repeated. Without any, docker.io.",
@@ -94,17 +93,7 @@ static const char man_tail[] =
     ".Fl -drain\n"
     "is over, and exits.\n"
     "Downloads of nodes go on: what a supernode knows, they can tell the next one.\n"
-    ".El\n"
-    ".Sh EXIT STATUS\n"
-    ".Bl -tag -width Ds -compact\n"
-    ".It 0\n"
-    "ended by a signal\n"
-    ".It 1\n"
-    "something could not be started; the log says what\n"
-    ".It 2\n"
-    "an option is wrong\n"
-    ".El\n"
-    ".Sh EXAMPLES\n"
+    ".El\n" TRANSFER_MAN_EXIT_STATUS ".Sh EXAMPLES\n"
     "One of the two supernodes of a site, for images of Docker Hub:\n"
     ".Bd -literal -offset indent\n"
     "(umask 077; openssl rand -hex 32 > /etc/darter/cluster.key)\n"
@@ -119,7 +108,7 @@ static int take_section(void *config, const char *key, const struct dt_yaml *nod
                         struct dt_err *err)
 {
     struct supernode_options *options = config;
-    return reg_upstreams_take_section(&options->upstreams, key, node, err);
+    return reg_upstreams_take_section(&options->process.upstreams, key, node, err);
 }
 
 const struct dt_config_spec supernode_config_spec = {
@@ -140,28 +129,13 @@ static int check_required(const struct supernode_options *options, struct dt_err
         {"cluster-key-file", options->cluster_key_file},
         {"listen", options->listen},
         {"site", options->site},
-        {"admin-listen", options->admin_listen},
-        {"log-level", options->log_level},
-        {"log-format", options->log_format},
     };
     return transfer_check_required(required, sizeof required / sizeof required[0], err);
 }
 
 static int check_bounds(const struct supernode_options *options, struct dt_err *err)
 {
-    int rc = transfer_check_process(
-        &(struct transfer_process_options){
-            .cache_max_bytes = options->cache_max_bytes,
-            .drain_ms = options->drain_ms,
-            .loops = options->loops,
-            .workers = options->workers,
-            .max_connections = options->max_connections,
-            .log_level = options->log_level,
-            .log_format = options->log_format,
-        },
-        err);
-    if (rc == 0)
-        rc = transfer_check_sources(&options->transfer, err);
+    int rc = transfer_check_sources(&options->transfer, err);
     if (rc == 0)
         rc = transfer_check_range("max-uploads", options->max_uploads, 1, UPLOADS_MAX, err);
     const struct {
@@ -182,21 +156,14 @@ static int check_bounds(const struct supernode_options *options, struct dt_err *
 static int check_listeners(struct dt_addr *out, const struct supernode_options *options,
                            struct dt_err *err)
 {
-    struct dt_addr admin;
     int rc = transfer_check_address(out, "listen", options->listen, err);
-    if (rc == 0)
-        rc = transfer_check_address(&admin, "admin-listen", options->admin_listen, err);
     if (rc < 0)
         return rc;
     if (out->unix_path[0] != '\0')
         return dt_err_set(err, DT_EINVAL,
                           "listen: %.80s cannot be reached from other machines, use IP:PORT",
                           options->listen);
-    if (strcmp(out->host, admin.host) == 0 && out->port == admin.port && out->port != 0)
-        return dt_err_set(err, DT_EINVAL,
-                          "listen and admin-listen are both %.80s: use another port",
-                          options->listen);
-    return transfer_check_admin(&admin, options->admin_listen, options->admin_token_file, err);
+    return transfer_process_check_admin(&options->process, out, err);
 }
 
 /* Host name and port: two supernodes on one machine are two names. */
@@ -215,11 +182,7 @@ static int options_finish(struct supernode_options *options, struct dt_err *err)
     int rc = check_required(options, err);
     if (rc < 0)
         return rc;
-    if (options->cache_dir == NULL)
-        options->cache_dir = transfer_default_cache_dir(err);
-    if (options->cache_dir == NULL)
-        return -DT_EINVAL;
-    rc = reg_upstreams_finish(&options->upstreams, &options->upstream_flags, &first_upstream, err);
+    rc = transfer_process_finish(&options->process, &first_upstream, err);
     free(first_upstream);
     if (rc == 0)
         rc = check_bounds(options, err);
@@ -255,7 +218,7 @@ int supernode_options_load(struct supernode_options *options, int argc, char **a
 
 void supernode_options_fini(struct supernode_options *options)
 {
-    reg_upstreams_fini(&options->upstreams);
+    transfer_process_fini(&options->process);
     dt_config_fini(options, &supernode_config_spec);
     *options = (struct supernode_options){0};
 }
@@ -266,9 +229,9 @@ void supernode_options_warnings(const struct supernode_options *options,
                                 void (*warn)(void *, const char *), void *arg)
 {
     struct dt_addr listen;
-    transfer_warn_upstreams(&options->upstreams, warn, arg);
-    for (size_t i = 0; i < options->upstreams.n; i++)
-        if (options->upstreams.list[i].own_credentials)
+    transfer_process_warnings(&options->process, warn, arg);
+    for (size_t i = 0; i < options->process.upstreams.n; i++)
+        if (options->process.upstreams.list[i].own_credentials)
             warn(arg, "upstreams: every node that has the cluster's key reads everything our own "
                       "account can read (own-credentials)");
     if (dt_addr_parse(&listen, options->listen, NULL) == 0 && dt_addr_is_local(&listen))

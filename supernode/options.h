@@ -5,24 +5,17 @@
 #ifndef DARTER_SUPERNODE_OPTIONS_H
 #define DARTER_SUPERNODE_OPTIONS_H
 
-#include "base/config.h"
-#include "registry-client/upstreams.h"
-#include "transfer/transfer.h"
+#include "transfer/process.h"
 
 #define SUPERNODE_PAIR_MAX 8
 
 struct supernode_options {
-    char *config_file;
-    char *listen;           /* 0.0.0.0:65010 */
-    char *cluster_key_file; /* required */
-    char *site;             /* default */
-    char *name;             /* host name and port */
-    char *admin_listen;     /* 127.0.0.1:65011 or unix:PATH */
-    char *admin_token_file;
-    char *cache_dir;
-    uint64_t cache_max_bytes;          /* 100GiB */
-    uint64_t cache_min_free_bytes;     /* 1GiB */
-    struct dt_strings upstream_flags;  /* NAME=URL[,URL...] */
+    struct transfer_process_options process;
+    struct transfer_options transfer;
+    char *listen;                      /* 0.0.0.0:65010 */
+    char *cluster_key_file;            /* required */
+    char *site;                        /* default */
+    char *name;                        /* host name and port */
     struct dt_strings peer_supernodes; /* the others of the site: "http://host:65010" */
     char *supernode_ca;                /* PEM; NULL = the system's */
     unsigned max_uploads;              /* pieces served at once */
@@ -31,16 +24,6 @@ struct supernode_options {
     uint64_t limit_up_bytes;                             /* our own uploads together */
     uint64_t task_limit_bytes;                           /* one blob, over all nodes of the site */
     uint64_t node_limit_up_bytes, node_limit_down_bytes; /* each node */
-    char *log_level, *log_format;
-    unsigned loops;   /* 0 = one per core */
-    unsigned workers; /* pool threads; 0 = 4 */
-    unsigned max_connections;
-    struct transfer_options transfer;
-    uint64_t drain_ms;          /* 30s at SIGTERM */
-    uint64_t scrub_interval_ms; /* 7d; 0 = only on demand */
-    uint64_t scrub_rate_bytes;  /* 50MiB per second */
-    /* from the file's `upstreams:` and the flags, merged; owned */
-    struct reg_upstreams upstreams;
 };
 
 extern const struct dt_config_spec supernode_config_spec;

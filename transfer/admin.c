@@ -72,7 +72,7 @@ void transfer_admin_show_config(struct transfer_admin *admin,
     (void)pthread_mutex_lock(&admin->lock);
     char *old = admin->config;
     admin->config = text;
-    admin->scrub_rate = config->scrub_rate_bytes;
+    admin->scrub_rate = config->process->scrub_rate_bytes;
     (void)pthread_mutex_unlock(&admin->lock);
     free(old);
 }
@@ -101,8 +101,7 @@ int transfer_admin_read_token(struct transfer_admin *admin, struct dt_err *err)
 /* ---- life ---- */
 
 int transfer_admin_start(struct transfer_admin **out, const struct transfer_admin_opts *opts,
-                         const struct transfer_admin_config *config,
-                         const struct dt_admin_opts *endpoint, struct dt_err *err)
+                         const struct transfer_admin_config *config, struct dt_err *err)
 {
     struct transfer_admin *admin = dt_new(struct transfer_admin);
     admin->magic = TRANSFER_ADMIN_MAGIC;
@@ -110,12 +109,16 @@ int transfer_admin_start(struct transfer_admin **out, const struct transfer_admi
     (void)pthread_mutex_init(&admin->lock, NULL);
     transfer_admin_show_config(admin, config);
     transfer_admin_metrics_register(admin);
-    struct dt_admin_opts mine = *endpoint;
-    mine.tables = opts->tables;
-    mine.owner = admin;
-    mine.loops = opts->transfer->loops;
-    mine.pool = opts->transfer->pool;
-    int rc = dt_admin_start(&admin->endpoint, &mine, err);
+    int rc = dt_admin_start(&admin->endpoint,
+                            &(struct dt_admin_opts){
+                                .listen = config->process->admin_listen,
+                                .token_file = config->process->admin_token_file,
+                                .tables = opts->tables,
+                                .owner = admin,
+                                .loops = opts->transfer->loops,
+                                .pool = opts->transfer->pool,
+                            },
+                            err);
     if (rc < 0)
         transfer_admin_free(&admin);
     else

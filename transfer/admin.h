@@ -15,8 +15,7 @@
 #include <stdatomic.h>
 
 #include "base/admin.h"
-#include "registry-client/upstreams.h"
-#include "transfer/transfer.h"
+#include "transfer/process.h"
 
 struct transfer_admin;
 
@@ -40,14 +39,11 @@ struct transfer_admin_opts { /* all borrowed, and needed until the endpoint is f
 struct transfer_admin_config {
     const void *options; /* of `spec` */
     const struct dt_config_spec *spec;
-    const struct reg_upstreams *upstreams;
-    uint64_t scrub_rate_bytes;
+    const struct transfer_process_options *process; /* of `options` */
 };
-/* `endpoint`: listen and token file; what else is in it is filled in here. Errors: those of
- * dt_admin_start(). */
+/* Where `config` says. Errors: those of dt_admin_start(). */
 int transfer_admin_start(struct transfer_admin **out, const struct transfer_admin_opts *,
-                         const struct transfer_admin_config *, const struct dt_admin_opts *endpoint,
-                         struct dt_err *err);
+                         const struct transfer_admin_config *config, struct dt_err *err);
 const char *transfer_admin_address(const struct transfer_admin *);
 /* SIGHUP. */
 void transfer_admin_show_config(struct transfer_admin *, const struct transfer_admin_config *);

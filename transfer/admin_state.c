@@ -68,8 +68,8 @@ json_t *transfer_admin_json_config(const struct transfer_admin_config *config)
     for (const struct dt_option *row = config->spec->options; row->name != NULL; row++)
         if (row->is_reloadable)
             (void)json_array_append_new(reloadable, json_string(row->name));
-    for (size_t i = 0; i < config->upstreams->n; i++) {
-        const struct reg_upstream *upstream = &config->upstreams->list[i];
+    for (size_t i = 0; i < config->process->upstreams.n; i++) {
+        const struct reg_upstream *upstream = &config->process->upstreams.list[i];
         json_t *endpoints = json_array();
         for (size_t e = 0; e < upstream->n_endpoints; e++)
             (void)json_array_append_new(endpoints, json_of_endpoint(&upstream->endpoints[e]));

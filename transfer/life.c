@@ -16,21 +16,21 @@
 
 #define WORKERS_DEFAULT 4
 
-int transfer_open(struct transfer *transfer, const struct transfer_life_opts *opts,
+int transfer_open(struct transfer *transfer, const struct transfer_process_options *options,
                   struct dt_err *err)
 {
-    int rc = dt_loops_new(&transfer->loops, dt_daemon_loops(opts->loops), err);
+    int rc = dt_loops_new(&transfer->loops, dt_daemon_loops(options->loops), err);
     if (rc == 0)
-        rc =
-            dt_pool_new(&transfer->pool, opts->workers != 0 ? opts->workers : WORKERS_DEFAULT, err);
+        rc = dt_pool_new(&transfer->pool,
+                         options->workers != 0 ? options->workers : WORKERS_DEFAULT, err);
     if (rc == 0)
         rc = dt_fetcher_new(&transfer->fetcher, transfer->loops,
                             &(struct dt_fetcher_opts){.user_agent = "darter/" DARTER_VERSION}, err);
     if (rc == 0)
         rc = cache_open(&transfer->cache,
-                        &(struct cache_opts){.dir = opts->cache_dir,
-                                             .max_bytes = opts->cache_max_bytes,
-                                             .min_free_bytes = opts->cache_min_free_bytes,
+                        &(struct cache_opts){.dir = options->cache_dir,
+                                             .max_bytes = options->cache_max_bytes,
+                                             .min_free_bytes = options->cache_min_free_bytes,
                                              .pool = transfer->pool},
                         err);
     if (rc == 0)

@@ -9,17 +9,11 @@
 #ifndef DARTER_TRANSFER_LIFE_H
 #define DARTER_TRANSFER_LIFE_H
 
-#include "transfer/transfer.h"
+#include "transfer/process.h"
 
-struct transfer_life_opts {
-    unsigned loops;   /* 0 = one for each core */
-    unsigned workers; /* 0 = 4 */
-    const char *cache_dir;
-    uint64_t cache_max_bytes, cache_min_free_bytes;
-};
 /* Loops (not running yet), pool, fetcher, cache, accounts. What was made before a failure stays:
  * transfer_close() ends it. */
-int transfer_open(struct transfer *, const struct transfer_life_opts *, struct dt_err *err);
+int transfer_open(struct transfer *, const struct transfer_process_options *, struct dt_err *err);
 /* After the loops stopped. Harmless on what was never made. */
 void transfer_close(struct transfer *);
 

@@ -11,16 +11,12 @@
 #include <unistd.h>
 
 #include "base/http.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
 #include "base/wire/wire.h"
 #include "cache/pieces.h"
 
-#define LOOPS_MAX       256
-#define WORKERS_MAX     256
-#define CONNECTIONS_MAX 1000000
-#define HOUR_MS         (3600 * 1000ULL)
+#define HOUR_MS (3600 * 1000ULL)
 
 int transfer_check_range(const char *name, uint64_t value, uint64_t min, uint64_t max,
                          struct dt_err *err)
@@ -41,37 +37,6 @@ int transfer_check_duration(const char *name, uint64_t ms, uint64_t min_ms, uint
     return dt_err_set(err, DT_EINVAL, "%s: %s is out of bounds, use %s to %s", name,
                       dt_duration_format(is, ms), dt_duration_format(min, min_ms),
                       dt_duration_format(max, max_ms));
-}
-
-static int check_log(const struct transfer_process_options *options, struct dt_err *err)
-{
-    enum dt_log_level level;
-    struct dt_err why = {0};
-    if (dt_log_level_parse(&level, options->log_level, &why) < 0)
-        return dt_err_set(err, DT_EINVAL, "log-level: %.200s", why.msg);
-    if (strcmp(options->log_format, "kv") != 0 && strcmp(options->log_format, "json") != 0)
-        return dt_err_set(err, DT_EINVAL, "log-format: \"%.80s\" is not known, use kv or json",
-                          options->log_format);
-    return 0;
-}
-
-int transfer_check_process(const struct transfer_process_options *options, struct dt_err *err)
-{
-    if (options->cache_max_bytes < MIB) {
-        char text[24];
-        return dt_err_set(err, DT_EINVAL,
-                          "cache-max: %s is too small for a cache, use 1MiB or more",
-                          dt_size_format(text, options->cache_max_bytes));
-    }
-    int rc = transfer_check_range("loops", options->loops, 0, LOOPS_MAX, err);
-    if (rc == 0)
-        rc = transfer_check_range("workers", options->workers, 0, WORKERS_MAX, err);
-    if (rc == 0)
-        rc = transfer_check_range("max-connections", options->max_connections, 1, CONNECTIONS_MAX,
-                                  err);
-    if (rc == 0)
-        rc = transfer_check_duration("drain", options->drain_ms, 0, 24 * HOUR_MS, err);
-    return rc == 0 ? check_log(options, err) : rc;
 }
 
 int transfer_check_sources(const struct transfer_options *options, struct dt_err *err)
@@ -95,17 +60,6 @@ int transfer_check_address(struct dt_addr *out, const char *name, const char *te
     if (dt_addr_parse(out, text, &why) < 0)
         return dt_err_set(err, DT_EINVAL, "%s: %.200s", name, why.msg);
     return 0;
-}
-
-int transfer_check_admin(const struct dt_addr *addr, const char *text, const char *token_file,
-                         struct dt_err *err)
-{
-    if (dt_addr_is_local(addr) || token_file != NULL)
-        return 0;
-    return dt_err_set(err, DT_EINVAL,
-                      "admin-listen: %.80s can be reached from other machines, so it needs "
-                      "admin-token-file (or listen on 127.0.0.1 or unix:PATH)",
-                      text);
 }
 
 int transfer_check_name(const char *option, const char *name, struct dt_err *err)
@@ -159,62 +113,10 @@ int transfer_check_required(const struct transfer_required *required, size_t n, 
     return 0;
 }
 
-/* ---- defaults that depend on where we run ---- */
-
-/* The environment decides, as the XDG base directory specification and systemd.exec(5) say. */
-char *transfer_default_cache_dir(struct dt_err *err)
-{
-    const char *state = getenv("STATE_DIRECTORY");
-    if (state != NULL && state[0] == '/') /* several are separated by colons; the first is ours */
-        return dt_asprintf("%.*s/cache", (int)strcspn(state, ":"), state);
-    if (geteuid() == 0)
-        return dt_strdup("/var/lib/darter/cache");
-    const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    if (xdg != NULL && xdg[0] == '/')
-        return dt_asprintf("%s/darter/cache", xdg);
-    if (home != NULL && home[0] == '/')
-        return dt_asprintf("%s/.local/state/darter/cache", home);
-    (void)dt_err_set(
-        err, DT_EINVAL,
-        "cache-dir: no default, as neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is "
-        "set: give --cache-dir DIR");
-    return NULL;
-}
-
 char *transfer_default_name(const char *other)
 {
     char host[256] = "";
     if (gethostname(host, sizeof host - 1) < 0 || !wire_name_is_valid(host))
         return dt_strdup(other);
     return dt_strdup(host);
-}
-
-/* ---- what is legal and yet probably a mistake ---- */
-
-static void warn_upstream(const struct reg_upstream *upstream, void (*warn)(void *, const char *),
-                          void *arg)
-{
-    for (size_t i = 0; i < upstream->n_endpoints; i++) {
-        const struct reg_endpoint *endpoint = &upstream->endpoints[i];
-        char text[400];
-        if (endpoint->insecure_tls) {
-            (void)dt_text_print(text, sizeof text,
-                                "upstream %s: certificates of %s are not checked", upstream->name,
-                                endpoint->url);
-            warn(arg, text);
-        }
-        if (endpoint->has_credentials && dt_text_has_prefix(endpoint->url, "http://")) {
-            (void)dt_text_print(text, sizeof text,
-                                "upstream %s: the password for %s travels unencrypted, use https",
-                                upstream->name, endpoint->url);
-            warn(arg, text);
-        }
-    }
-}
-
-void transfer_warn_upstreams(const struct reg_upstreams *upstreams,
-                             void (*warn)(void *, const char *), void *arg)
-{
-    for (size_t i = 0; i < upstreams->n; i++)
-        warn_upstream(&upstreams->list[i], warn, arg);
 }

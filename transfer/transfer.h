@@ -1,7 +1,7 @@
 /*
  * transfer/transfer.h - how blobs come in: sources, tasks, repair. What both daemons share.
  *
- *   transfer_open -> tasks and questions -> transfer_abort_tasks -> transfer_close   (life.h)
+ *   transfer_open -> tasks and questions -> transfer_tasks_abort -> transfer_close   (life.h)
  *
  * A node's proxy and a site's supernode fill their caches by the same code: one task per digest,
  * any number of sources, every byte verified. What differs is who asks and which sources there are.

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/daemon.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -37,13 +38,15 @@ static uint64_t last_scrub_ms(struct transfer *transfer)
     return value;
 }
 
-uint64_t transfer_upkeep_scrub(struct transfer *transfer, const struct transfer_scrub *scrub,
-                               uint64_t now_wall_ms)
+/* Returns milliseconds until it has to be called again. */
+static uint64_t scrub_if_due(struct transfer *transfer,
+                             const struct transfer_process_options *options, uint64_t started_ms,
+                             uint64_t now_wall_ms)
 {
     uint64_t last_ms = last_scrub_ms(transfer);
     if (last_ms > now_wall_ms) /* the clock was set back */
         last_ms = now_wall_ms;
-    uint64_t due_ms = transfer_scrub_due_ms(last_ms, scrub->started_ms, scrub->interval_ms);
+    uint64_t due_ms = transfer_scrub_due_ms(last_ms, started_ms, options->scrub_interval_ms);
     if (last_ms == 0) { /* count from the first start, not from each */
         char now_text[24];
         (void)dt_text_print(now_text, sizeof now_text, "%" PRIu64, now_wall_ms);
@@ -52,10 +55,19 @@ uint64_t transfer_upkeep_scrub(struct transfer *transfer, const struct transfer_
     if (due_ms > now_wall_ms)
         return due_ms - now_wall_ms < UPKEEP_TICK_MS ? due_ms - now_wall_ms : UPKEEP_TICK_MS;
     struct dt_err err = {0};
-    if (cache_scrub_start(transfer->cache, scrub->rate_bytes, &err) < 0)
+    if (cache_scrub_start(transfer->cache, options->scrub_rate_bytes, &err) < 0)
         dt_log_debug("scrub_not_started", "err=%s", DT_LOG_Q(err.msg));
     char text[24];
     (void)dt_text_print(text, sizeof text, "%" PRIu64, now_wall_ms);
     cache_note_put(transfer->cache, SCRUB_NOTE, text);
     return UPKEEP_TICK_MS;
+}
+
+int transfer_upkeep_wait(struct transfer *transfer, const struct transfer_process_options *options,
+                         uint64_t started_ms, const sigset_t *signals)
+{
+    int number = 0;
+    while (number == 0)
+        number = dt_daemon_wait(signals, scrub_if_due(transfer, options, started_ms, dt_wall_ms()));
+    return number;
 }

@@ -63,7 +63,7 @@ static void is_refused(const char *file, const char *flags, const char *word)
     assert_true(load(&options, file, flags, &err) < 0);
     if (strstr(err.msg, word) == NULL)
         fail_msg("\"%s\" says nothing about \"%s\"", err.msg, word);
-    assert_null(options.upstreams.list);
+    assert_null(options.process.upstreams.list);
     assert_null(options.listen);
 }
 
@@ -72,12 +72,13 @@ static void options__docker_hub_is_mirrored_when_nothing_is_named(void **state)
     (void)state;
     struct proxy_options options;
     loads(&options, "", "");
-    assert_int_equal(options.upstreams.n, 1);
-    assert_string_equal(options.upstreams.list[0].name, "docker.io");
-    assert_string_equal(options.upstreams.list[0].endpoints[0].url, "https://registry-1.docker.io");
+    assert_int_equal(options.process.upstreams.n, 1);
+    assert_string_equal(options.process.upstreams.list[0].name, "docker.io");
+    assert_string_equal(options.process.upstreams.list[0].endpoints[0].url,
+                        "https://registry-1.docker.io");
     assert_string_equal(options.default_upstream, "docker.io");
     assert_string_equal(options.listen, "127.0.0.1:65001");
-    assert_int_equal(options.cache_max_bytes, 20 * GIB);
+    assert_int_equal(options.process.cache_max_bytes, 20 * GIB);
     assert_int_equal(options.transfer.head_deadline_ms, 20000);
     proxy_options_fini(&options);
 }
@@ -99,8 +100,8 @@ static void options__the_list_of_upstreams_is_read_in_order(void **state)
           "  - name: quay.io\n"
           "    endpoints: [https://quay.io]\n",
           "");
-    assert_int_equal(options.upstreams.n, 2);
-    const struct reg_upstream *first = &options.upstreams.list[0];
+    assert_int_equal(options.process.upstreams.n, 2);
+    const struct reg_upstream *first = &options.process.upstreams.list[0];
     assert_string_equal(first->name, "harbor.example:5000");
     assert_int_equal(first->revalidate_ms, 60000);
     assert_int_equal(first->touch_ms, 3600000);
@@ -124,12 +125,12 @@ static void options__a_flag_replaces_the_upstream_of_its_name(void **state)
           "  - {name: b.test, endpoints: [https://b.test]}\n",
           "--upstream a.test=http://new.test,http://standby.test --upstream c.test=http://c.test "
           "--default-upstream C.TEST");
-    assert_int_equal(options.upstreams.n, 3);
-    assert_string_equal(options.upstreams.list[0].name, "a.test");
-    assert_int_equal(options.upstreams.list[0].n_endpoints, 2);
-    assert_string_equal(options.upstreams.list[0].endpoints[0].url, "http://new.test");
-    assert_string_equal(options.upstreams.list[1].endpoints[0].url, "https://b.test");
-    assert_string_equal(options.upstreams.list[2].name, "c.test");
+    assert_int_equal(options.process.upstreams.n, 3);
+    assert_string_equal(options.process.upstreams.list[0].name, "a.test");
+    assert_int_equal(options.process.upstreams.list[0].n_endpoints, 2);
+    assert_string_equal(options.process.upstreams.list[0].endpoints[0].url, "http://new.test");
+    assert_string_equal(options.process.upstreams.list[1].endpoints[0].url, "https://b.test");
+    assert_string_equal(options.process.upstreams.list[2].name, "c.test");
     assert_string_equal(options.default_upstream, "c.test");
     proxy_options_fini(&options);
 }
@@ -146,8 +147,8 @@ static void options__accounts_are_read_from_their_files(void **state)
                              password_path);
     write_file(password_path, "secret-word\nsecond line\n");
     loads(&options, file, "");
-    const struct reg_endpoint *endpoint = &options.upstreams.list[0].endpoints[0];
-    assert_true(options.upstreams.list[0].own_credentials);
+    const struct reg_endpoint *endpoint = &options.process.upstreams.list[0].endpoints[0];
+    assert_true(options.process.upstreams.list[0].own_credentials);
     assert_true(endpoint->has_credentials);
     assert_string_equal(endpoint->credentials.username, "robot");
     assert_string_equal(endpoint->credentials.password, "secret-word");
@@ -171,8 +172,8 @@ static void options__dockers_config_is_read_under_the_endpoints_host(void **stat
                              " docker-config: %s}]\n",
                              password_path, password_path);
     loads(&options, file, "");
-    assert_string_equal(options.upstreams.list[0].endpoints[0].credentials.username, "ann");
-    assert_string_equal(options.upstreams.list[1].endpoints[0].credentials.username, "bob");
+    assert_string_equal(options.process.upstreams.list[0].endpoints[0].credentials.username, "ann");
+    assert_string_equal(options.process.upstreams.list[1].endpoints[0].credentials.username, "bob");
     proxy_options_fini(&options);
     free(file);
 }
@@ -268,15 +269,15 @@ static void options__the_cache_goes_where_the_state_is(void **state)
     struct proxy_options options;
     setenv("STATE_DIRECTORY", "/var/lib/one:/var/lib/two", 1);
     loads(&options, "", "");
-    assert_string_equal(options.cache_dir, "/var/lib/one/cache");
+    assert_string_equal(options.process.cache_dir, "/var/lib/one/cache");
     proxy_options_fini(&options);
     loads(&options, "", "--cache-dir /srv/cache");
-    assert_string_equal(options.cache_dir, "/srv/cache");
+    assert_string_equal(options.process.cache_dir, "/srv/cache");
     proxy_options_fini(&options);
     unsetenv("STATE_DIRECTORY");
     if (geteuid() == 0) {
         loads(&options, "", "");
-        assert_string_equal(options.cache_dir, "/var/lib/darter/cache");
+        assert_string_equal(options.process.cache_dir, "/var/lib/darter/cache");
         proxy_options_fini(&options);
     }
 }
@@ -324,10 +325,11 @@ static void options__the_printed_sample_can_be_loaded(void **state)
     dt_config_print_sample(&proxy_config_spec, &sample);
     loads(&options, dt_text_str(&sample), "");
     loads(&plain, "", "");
-    assert_int_equal(options.upstreams.n, plain.upstreams.n);
-    assert_string_equal(options.upstreams.list[0].name, plain.upstreams.list[0].name);
-    assert_string_equal(options.upstreams.list[0].endpoints[0].url,
-                        plain.upstreams.list[0].endpoints[0].url);
+    assert_int_equal(options.process.upstreams.n, plain.process.upstreams.n);
+    assert_string_equal(options.process.upstreams.list[0].name,
+                        plain.process.upstreams.list[0].name);
+    assert_string_equal(options.process.upstreams.list[0].endpoints[0].url,
+                        plain.process.upstreams.list[0].endpoints[0].url);
     proxy_options_fini(&options);
     proxy_options_fini(&plain);
     dt_text_fini(&sample);

@@ -66,7 +66,7 @@ static void is_refused(const char *file, const char *flags, const char *word)
     assert_true(load(&options, file, flags, &err) < 0);
     if (strstr(err.msg, word) == NULL)
         fail_msg("\"%s\" says nothing about \"%s\"", err.msg, word);
-    assert_null(options.upstreams.list);
+    assert_null(options.process.upstreams.list);
     assert_null(options.listen);
 }
 
@@ -76,13 +76,13 @@ static void options__only_a_key_has_to_be_given(void **state)
     struct supernode_options options;
     loads(&options, "", KEY "--cache-dir /tmp/none");
     assert_string_equal(options.listen, "0.0.0.0:65010");
-    assert_string_equal(options.admin_listen, "127.0.0.1:65011");
+    assert_string_equal(options.process.admin_listen, "127.0.0.1:65011");
     assert_string_equal(options.site, "default");
     assert_true(wire_name_is_valid(options.name));
     assert_non_null(strstr(options.name, "-65010"));
-    assert_int_equal(options.upstreams.n, 1);
-    assert_string_equal(options.upstreams.list[0].name, "docker.io");
-    assert_int_equal(options.cache_max_bytes, 100 * GIB);
+    assert_int_equal(options.process.upstreams.n, 1);
+    assert_string_equal(options.process.upstreams.list[0].name, "docker.io");
+    assert_int_equal(options.process.cache_max_bytes, 100 * GIB);
     assert_int_equal(options.limit_up_bytes, 0);
     assert_int_equal(options.transfer.streams_per_blob, 4);
     supernode_options_fini(&options);
@@ -105,7 +105,7 @@ static void options__the_file_and_flags_say_the_same_things(void **state)
     assert_int_equal(options.limit_down_bytes, 11 * MIB);
     assert_int_equal(options.node_limit_up_bytes, 5 * MIB);
     assert_int_equal(options.node_limit_down_bytes, 6 * MIB);
-    assert_string_equal(options.upstreams.list[0].name, "test.local");
+    assert_string_equal(options.process.upstreams.list[0].name, "test.local");
     supernode_options_fini(&options);
 }
 
