@@ -137,7 +137,9 @@ static void avoid(struct supernode_swarm *swarm, struct swarm_peer *receiver, ui
     };
     if (swarm->trouble_until_ms < until_ms)
         swarm->trouble_until_ms = until_ms;
-    if (failure->why == SUPERNODE_WHY_BUSY || ++receiver->n_failed_in_a_row < EVENT_REST_AFTER)
+    /* All transfers from a source that is not there fail at once: they are one reason to rest. */
+    if (failure->why == SUPERNODE_WHY_BUSY || failure->now_ms < receiver->rest_until_ms ||
+        ++receiver->n_failed_in_a_row < EVENT_REST_AFTER)
         return;
     uint32_t step = receiver->n_failed_in_a_row - EVENT_REST_AFTER;
     if (step > EVENT_REST_STEPS)

@@ -419,6 +419,23 @@ static void plan__who_only_reports_failures_gets_nobody_banned_and_rests(void **
     supernode_swarm_free(&swarm);
 }
 
+static void plan__transfers_that_fail_together_are_one_rest(void **state)
+{
+    (void)state;
+    struct supernode_swarm *swarm = swarm_of(8);
+    struct supernode_assignment out[8];
+    uint32_t seed = join(swarm, true, 0xff, 8);
+    (void)join(swarm, false, 0xff, 8);
+    (void)join(swarm, false, 0, 8);
+    assert_int_equal(supernode_plan(swarm, 0, out, 8), 8);
+    for (size_t i = 0; i < 8; i++)
+        assert_true(report_failure(swarm, out[i], SUPERNODE_WHY_UNREACHABLE, 1));
+    nothing(swarm, 50);
+    assert_int_equal(supernode_plan(swarm, 70, out, 8), 8); /* rests end in a sweep */
+    assert_int_equal(out[0].from, seed);
+    supernode_swarm_free(&swarm);
+}
+
 static void plan__who_has_trouble_may_ask_a_seed_for_more(void **state)
 {
     (void)state;
@@ -512,6 +529,7 @@ int main(void)
         cmocka_unit_test(plan__work_of_a_dead_peer_returns),
         cmocka_unit_test(plan__failure_hurts_this_pair_only),
         cmocka_unit_test(plan__who_only_reports_failures_gets_nobody_banned_and_rests),
+        cmocka_unit_test(plan__transfers_that_fail_together_are_one_rest),
         cmocka_unit_test(plan__who_has_trouble_may_ask_a_seed_for_more),
         cmocka_unit_test(plan__proof_quarantines_at_once),
         cmocka_unit_test(plan__evicted_piece_is_not_offered),
