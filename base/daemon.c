@@ -19,6 +19,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+/* Listeners, loops, the cache's index, fetches and files of what runs in the background. */
+#define OWN_FILES 1024u
+
 /* ---- the process ---- */
 
 void dt_daemon_block_signals(sigset_t *out)
@@ -39,20 +42,20 @@ int dt_daemon_wait(const sigset_t *signals, uint64_t timeout_ms)
     return number > 0 ? number : 0;
 }
 
-/* A connection, its part file and its upstream are three descriptors: the usual 1024 are few. */
-void dt_daemon_raise_file_limit(unsigned max_connections)
+void dt_daemon_raise_file_limit(unsigned max_connections, unsigned others)
 {
     struct rlimit limit;
+    uint64_t wanted = (uint64_t)max_connections + others + OWN_FILES;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
         dt_log_warn("file_limit", "err=%s", DT_LOG_Q(strerror(errno)));
-    if (limit.rlim_cur < 3 * (rlim_t)max_connections)
+    if (limit.rlim_cur < wanted)
         dt_log_warn("file_limit_low",
-                    "limit=%" PRIu64 " max_connections=%u do=\"raise LimitNOFILE= or lower "
-                    "max-connections\"",
-                    (uint64_t)limit.rlim_cur, max_connections);
+                    "limit=%" PRIu64 " wanted=%" PRIu64 " max_connections=%u "
+                    "do=\"raise LimitNOFILE= or lower max-connections\"",
+                    (uint64_t)limit.rlim_cur, wanted, max_connections);
 }
 
 void dt_daemon_start_log(const char *level_text, const char *format)
@@ -119,6 +122,18 @@ void dt_daemon_report_changes(const void *before, const void *after,
     }
     texts_fini(&was);
     texts_fini(&is);
+}
+
+void dt_daemon_reload_keys(struct dt_keys *keys, const char *file)
+{
+    struct dt_err err = {0};
+    char text[DT_KEYS_TEXT_MAX];
+    if (dt_keys_reload(keys, &err) < 0)
+        dt_log_error("cluster_key_kept", "keeping=%s err=%s", DT_LOG_Q(dt_keys_print(text, keys)),
+                     DT_LOG_Q(err.msg));
+    else
+        dt_log_info("cluster_key_read", "file=%s keys=%s", DT_LOG_Q(file),
+                    DT_LOG_Q(dt_keys_print(text, keys)));
 }
 
 void dt_daemon_change_log_level(char **level_text, const char *fresh)

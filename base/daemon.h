@@ -11,6 +11,7 @@
 #include <signal.h>
 
 #include "base/config.h"
+#include "base/key.h"
 
 #define DT_EXIT_OPTIONS 2 /* an option is wrong */
 
@@ -19,8 +20,9 @@
 void dt_daemon_block_signals(sigset_t *out);
 /* Waits for one of them; 0 = none came within `timeout_ms`. */
 int dt_daemon_wait(const sigset_t *, uint64_t timeout_ms);
-/* To the hard limit; warns when that is little for so many connections. */
-void dt_daemon_raise_file_limit(unsigned max_connections);
+/* To the hard limit; warns when that is too little for so many connections, `others` (files and
+ * outgoing connections that grow with the load), and what a process always has open. */
+void dt_daemon_raise_file_limit(unsigned max_connections, unsigned others);
 /* `level` and `format` were checked when the options were read. */
 void dt_daemon_start_log(const char *level, const char *format);
 /* For warnings of options: dt_log_warn("options"). `arg` is not used. */
@@ -30,6 +32,8 @@ unsigned dt_daemon_loops(unsigned asked);
 
 /* SIGHUP: says for each option that differs whether it changes now or needs a restart. */
 void dt_daemon_report_changes(const void *before, const void *after, const struct dt_config_spec *);
+/* Reads the cluster's keys again and says which they are, or why the old ones stay. */
+void dt_daemon_reload_keys(struct dt_keys *, const char *file);
 /* Takes the fresh value over and applies it. */
 void dt_daemon_change_log_level(char **level, const char *fresh);
 /* The file that options are read from: `named` (or NULL), else `default_file` when it is there,

@@ -332,6 +332,20 @@ static struct key_set *set_ref(struct dt_keys *keys)
     return set;
 }
 
+const char *dt_keys_print(char out[DT_KEYS_TEXT_MAX], struct dt_keys *keys)
+{
+    struct key_set *set = set_ref(keys);
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < set->n; i++) {
+        DT_ASSERT(dt_text_print(out + len, DT_KEYS_TEXT_MAX - len, "%sk%07x", i > 0 ? " " : "",
+                                set->keys[i].id));
+        len += strlen(out + len);
+    }
+    set_unref(&set);
+    return out;
+}
+
 /* ---- MACs ---- */
 
 static void mac_print(char out[DT_MAC_TEXT_MAX], const struct key *key, enum dt_key_use use,

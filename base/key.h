@@ -47,6 +47,9 @@ int dt_keys_load(struct dt_keys **out, const char *file, struct dt_err *err);
 int dt_keys_parse(struct dt_keys **out, const char *text, size_t len, struct dt_err *err);
 /* Reads the same file again; on failure the old keys stay. */
 int dt_keys_reload(struct dt_keys *, struct dt_err *err);
+#define DT_KEYS_TEXT_MAX 48
+/* "k3f2a91c k04b7e55": ids, no secrets; the first one signs. */
+const char *dt_keys_print(char out[DT_KEYS_TEXT_MAX], struct dt_keys *);
 void dt_keys_free(struct dt_keys **); /* harmless on NULL */
 
 struct dt_key_part {

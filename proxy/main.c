@@ -104,7 +104,9 @@ static int start(struct daemon *daemon, struct dt_err *err)
                                                          daemon->options.default_upstream) -
                                        proxy->upstreams);
     proxy->started_ms = dt_wall_ms();
-    dt_daemon_raise_file_limit(daemon->options.process.max_connections);
+    /* A client, the part file it reads, and the upstream connection that fills it. */
+    dt_daemon_raise_file_limit(daemon->options.process.max_connections,
+                               2 * daemon->options.process.max_connections);
     int rc = transfer_open(&proxy->transfer, &daemon->options.process, err);
     if (rc == 0)
         rc = make_parts(daemon, err);

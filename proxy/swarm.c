@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "base/daemon.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -122,14 +123,8 @@ const char *proxy_swarm_address(const struct proxy_swarm *swarm)
 
 void proxy_swarm_reload_keys(struct proxy_swarm *swarm)
 {
-    struct dt_err err = {0};
-    if (swarm == NULL)
-        return;
-    if (dt_keys_reload(swarm->keys, &err) < 0)
-        dt_log_error("cluster_key_kept", "keeping=%s err=%s", DT_LOG_Q("the old keys"),
-                     DT_LOG_Q(err.msg));
-    else
-        dt_log_info("cluster_key_read", "file=%s", DT_LOG_Q(swarm->options->cluster_key_file));
+    if (swarm != NULL)
+        dt_daemon_reload_keys(swarm->keys, swarm->options->cluster_key_file);
 }
 
 void proxy_swarm_close(struct proxy_swarm *swarm, uint64_t drain_ms)

@@ -104,7 +104,9 @@ static int open_listeners(struct daemon *daemon, struct dt_err *err)
 static int start(struct daemon *daemon, struct dt_err *err)
 {
     fill_in(daemon);
-    dt_daemon_raise_file_limit(daemon->options.process.max_connections);
+    /* Most connections are exchanges that wait: only uploads have a file too. */
+    dt_daemon_raise_file_limit(daemon->options.process.max_connections,
+                               daemon->options.max_uploads);
     int rc = make_parts(daemon, err);
     return rc == 0 ? open_listeners(daemon, err) : rc;
 }
@@ -179,8 +181,7 @@ static void reload(struct daemon *daemon, int argc, char **argv)
     supernode_admin_show_options(daemon->admin, &daemon->options);
     if (transfer_admin_read_token(daemon->admin, &err) < 0)
         dt_log_error("token_kept", "err=%s", DT_LOG_Q(err.msg));
-    if (dt_keys_reload(daemon->supernode.keys, &err) < 0)
-        dt_log_error("keys_kept", "err=%s", DT_LOG_Q(err.msg));
+    dt_daemon_reload_keys(daemon->supernode.keys, daemon->options.cluster_key_file);
     dt_log_info(
         "reloaded", "file=%s",
         DT_LOG_Q(dt_daemon_file(daemon->options.process.config_file, SUPERNODE_CONFIG_FILE)));

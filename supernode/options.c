@@ -47,7 +47,7 @@ static const struct dt_option options_table[] = {
      "Certificates (PEM) that peer-supernodes at https:// are checked with, instead of the "
      "system's.",
      false, false},
-    TRANSFER_ROWS_CONNECTIONS(struct supernode_options, "20000"),
+    TRANSFER_ROWS_CONNECTIONS(struct supernode_options, "16384"),
 
     {"upstream", DT_OPT_LIST, AT(process.upstream_flags), NULL, "NAME=URL[,URL...]",
      "A registry blobs are fetched from: the name images are pulled by, and where it really is, "

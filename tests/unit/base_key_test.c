@@ -186,7 +186,7 @@ static void reload__takes_the_new_keys_and_keeps_the_old_on_failure(void **state
     struct file file;
     struct dt_keys *keys = NULL, *fresh = keys_of(NEW_SECRET);
     struct dt_err err = {.code = 0};
-    char mac[DT_MAC_TEXT_MAX];
+    char mac[DT_MAC_TEXT_MAX], text[DT_KEYS_TEXT_MAX];
     file_init(&file);
     file_put(&file, "# of the cluster\n\n  " OLD_SECRET " \r\n", 0600);
     assert_int_equal(dt_keys_load(&keys, file.path, &err), 0);
@@ -204,6 +204,8 @@ static void reload__takes_the_new_keys_and_keeps_the_old_on_failure(void **state
     assert_int_equal(dt_keys_reload(keys, &err), 0);
     assert_int_equal(check_hello(keys, mac, NULL), -DT_EDENIED);
     dt_keys_sign(mac, fresh, DT_KEY_REQUEST, HELLO, 2);
+    assert_int_equal(strlen(dt_keys_print(text, keys)), 8);
+    assert_memory_equal(text, mac, 8);
     assert_int_equal(check_hello(keys, mac, NULL), 0);
     assert_int_equal(unlink(file.path), 0);
     assert_int_equal(dt_keys_reload(keys, &err), -DT_EINVAL);
