@@ -30,7 +30,8 @@ static const struct dt_option options_table[] = {
      "Where other nodes of the site fetch pieces. Opened with cluster-key-file only.", false,
      false},
     {"advertise", DT_OPT_STRING, AT(advertise), NULL, "IP",
-     "Where other nodes reach peer-listen. Without it, the address a supernode sees us from.",
+     "Where other nodes reach peer-listen. Without it, the address of peer-listen, or for 0.0.0.0 "
+     "the one a supernode sees us from.",
      false, false},
     {"supernode", DT_OPT_LIST, AT(supernodes), NULL, "URL",
      "A supernode of this site: http://HOST:65010. May be repeated; all nodes of a site name the "
@@ -252,7 +253,7 @@ void proxy_options_fini(struct proxy_options *options)
 void proxy_options_warnings(const struct proxy_options *options, void (*warn)(void *, const char *),
                             void *arg)
 {
-    struct dt_addr mirror;
+    struct dt_addr mirror, pieces;
     bool is_local = dt_addr_parse(&mirror, options->listen, NULL) == 0 && dt_addr_is_local(&mirror);
     bool shows_ours = false;
     transfer_process_warnings(&options->process, warn, arg);
@@ -268,4 +269,7 @@ void proxy_options_warnings(const struct proxy_options *options, void (*warn)(vo
         warn(arg, "head-deadline: containerd gives up on a mirror after 30s, use 28s or less");
     if (options->tag_stale_ms < options->tag_fresh_ms)
         warn(arg, "tag-stale is shorter than tag-fresh: no tag is served while upstream is away");
+    if (options->cluster_key_file != NULL &&
+        dt_addr_parse(&pieces, options->peer_listen, NULL) == 0 && dt_addr_is_local(&pieces))
+        warn(arg, "peer-listen: no other machine reaches a loopback address");
 }

@@ -176,13 +176,27 @@ static void on_start(void *arg)
     supernodes_list_begin(supernodes);
 }
 
-void supernodes_start(struct supernodes *supernodes, uint16_t peer_port)
+/* The IP that others are to fetch from; NULL = the one a supernode sees us from. Whoever listens on
+ * one address of many is found at that one only. */
+static const char *address_for_others(const struct proxy_options *options,
+                                      const struct dt_addr *pieces)
 {
-    const char *ip = supernodes->opts.options->advertise;
+    static const char *const vague[] = {"0.0.0.0", "::", "127.0.0.1", "::1"};
+    if (options->advertise != NULL)
+        return options->advertise;
+    for (size_t i = 0; i < sizeof vague / sizeof vague[0]; i++)
+        if (strcmp(pieces->host, vague[i]) == 0)
+            return NULL;
+    return pieces->host;
+}
+
+void supernodes_start(struct supernodes *supernodes, const struct dt_addr *pieces)
+{
+    const char *ip = address_for_others(supernodes->opts.options, pieces);
     bool is_v6 = ip != NULL && strchr(ip, ':') != NULL;
     DT_ASSERT(dt_text_print(supernodes->address, sizeof supernodes->address, "%s%s%s:%u",
                             is_v6 ? "[" : "", ip != NULL ? ip : "", is_v6 ? "]" : "",
-                            (unsigned)peer_port));
+                            (unsigned)pieces->port));
     supernodes->is_started = true;
     dt_loop_post(supernodes->loop, on_start, supernodes);
 }

@@ -39,7 +39,7 @@ struct supernodes_opts {
 };
 struct supernodes *supernodes_new(const struct supernodes_opts *);
 /* The loops run and the piece port is open at `peer_port`: the first hellos go out. */
-void supernodes_start(struct supernodes *, uint16_t peer_port);
+void supernodes_start(struct supernodes *, const struct dt_addr *pieces);
 /* Says bye; waits half a second for the answers at most. From main, while the loops run. */
 void supernodes_stop(struct supernodes *);
 void supernodes_free(struct supernodes **); /* after the loops stopped; harmless on NULL */

@@ -112,7 +112,7 @@ int proxy_swarm_open(struct proxy_swarm *swarm, struct dt_err *err)
     opts.addr.port = dt_httpd_port(swarm->httpd);
     (void)dt_addr_format(swarm->address, &opts.addr);
     if (swarm->supernodes != NULL)
-        supernodes_start(swarm->supernodes, opts.addr.port);
+        supernodes_start(swarm->supernodes, &opts.addr);
     return 0;
 }
 

@@ -305,10 +305,13 @@ static void options__probable_mistakes_are_warned_of(void **state)
                              "      - {url: \"http://a.test\", username: robot,"
                              " password-file: %s, insecure: true}\n",
                              password_path);
-    loads(&options, file, "--listen 0.0.0.0:1 --head-deadline 40s --tag-fresh 2s --tag-stale 1s");
+    loads(&options, file,
+          "--listen 0.0.0.0:1 --head-deadline 40s --tag-fresh 2s --tag-stale 1s"
+          " --cluster-key-file /key --peer-listen 127.0.0.1:1");
     proxy_options_warnings(&options, collect, &said);
     static const char *const words[] = {"without TLS",         "own-credentials", "not checked",
-                                        "travels unencrypted", "head-deadline",   "tag-stale"};
+                                        "travels unencrypted", "head-deadline",   "tag-stale",
+                                        "peer-listen"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         assert_non_null(strstr(dt_text_str(&said), words[i]));
     assert_null(strstr(dt_text_str(&said), "secret-word"));
