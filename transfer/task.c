@@ -101,8 +101,18 @@ static void tell_all(struct task *task, const struct task_event *event)
         tell(t, event);
 }
 
-static int current_source(const struct task *task)
+/* Who gave most so far; before the first byte, who is asked. In a swarm first copies are a seed's.
+ */
+static int current_source(struct task *task)
 {
+    size_t most = SOURCE_ORIGIN;
+    for (size_t i = 0; i < SOURCE_KIND_END; i++)
+        if (task->kind_bytes[i] > task->kind_bytes[most])
+            most = i;
+    if (task->kind_bytes[most] > 0)
+        return (int)most;
+    if (!task_director_may_ask(task))
+        return SOURCE_SEED;
     for (size_t i = 0; i < TASK_SLOTS; i++)
         if (task->streams[i].source != NULL)
             return (int)task->streams[i].source->kind;

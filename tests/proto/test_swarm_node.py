@@ -3,6 +3,7 @@ whatever a supernode or another node does, the pull goes on from the registry an
 right. Supernode and peers are made up (lib/fakeswarm.py)."""
 import concurrent.futures
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -136,6 +137,8 @@ def test_a_small_blob_takes_the_same_way(site, supernode):
         digest, data = site.blob(supernode, size=size)
         site.pull(digest, data)
         assert site.origin_bytes(digest) == 0, size
+        wait_until(lambda d=digest: re.search(rf"request .*{d} .* source=(peer|seed) cache=MISS",
+                                              site.darter.log), "the access log")
 
 
 # ---- a small blob inside of the answer ----
@@ -236,6 +239,15 @@ def test_a_join_says_who_we_are_and_seals_what_is_secret(site, supernode):
     assert site.key.open(context + "x", sealed) is None
     assert "of-the-caller" not in site.darter.log
     assert not supernode.refused
+
+
+def test_a_node_that_listens_on_one_address_is_found_at_it(site, supernode):
+    site.start(supernode, options=["--peer-listen", "127.0.0.9:0"])
+    digest, data = site.blob(supernode)
+    site.pull(digest, data)
+    port = site.darter.peer[1]
+    assert {hello["address"] for hello in supernode.hellos} == {f"127.0.0.9:{port}"}
+    assert supernode.joins[0]["address"] == f"127.0.0.9:{port}"
 
 
 def test_hellos_tell_what_is_held(site, supernode):
