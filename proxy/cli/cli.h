@@ -24,7 +24,7 @@
     X(CLI_OK, "done")                                                                              \
     X(CLI_FAILED, "the daemon refused, or something went wrong")                                   \
     X(CLI_USAGE, "the command line makes no sense")                                                \
-    X(CLI_NOT_FOUND, "there is no such blob")                                                      \
+    X(CLI_NOT_FOUND, "there is no such blob, or no such ban")                                      \
     X(CLI_NO_CONNECTION, "the daemon cannot be reached")
 enum cli_exit {
 #define X(name, text) name,
@@ -33,8 +33,9 @@ enum cli_exit {
         CLI_EXIT_END
 };
 
-#define CLI_ADMIN_DEFAULT "127.0.0.1:65003"
-#define CLI_ADMIN_ENV     "DARTER_ADMIN"
+#define CLI_ADMIN_DEFAULT   "127.0.0.1:65003"
+#define CLI_ADMIN_SUPERNODE "127.0.0.1:65011"
+#define CLI_ADMIN_ENV       "DARTER_ADMIN"
 
 struct cli {
     /* flags; borrowed from argv */
@@ -57,6 +58,7 @@ struct cli_command {
     unsigned words_min, words_max;
     const char *help;
     int (*run)(struct cli *); /* returns enum cli_exit */
+    bool is_for_supernodes;
 };
 extern const struct cli_command cli_commands[]; /* ended by name == NULL */
 
@@ -85,6 +87,10 @@ void cli_fini(struct cli *);
  * with the problem's own words. Errors: DT_ENOTFOUND, DT_EUNAVAILABLE, ... */
 int cli_ask(json_t **out, const struct cli *, const char *method, const char *path,
             struct dt_err *err);
+/* *out = the daemon there is a darter-supernode. */
+int cli_ask_kind(bool *out, const struct cli *, struct dt_err *err);
+/* DT_EINVAL when it is another daemon: its address is what was mistyped. */
+int cli_want_supernode(const struct cli *, const char *command, struct dt_err *err);
 /* Completes "3f2a91c0" or "sha256:3f2a" to the one digest that begins so. DT_ENOTFOUND,
  * DT_ECONFLICT (several), DT_EINVAL. */
 int cli_find_digest(char out[144], const struct cli *, const char *word, struct dt_err *err);

@@ -119,9 +119,9 @@ static int unreachable(const struct cli *cli, struct dt_err *err)
     (void)dt_text_print(why, sizeof why, "%s", err->msg);
     if (path[0] != '\0')
         return dt_err_set(err, err->code,
-                          "unix:%.100s: %s; is darter-proxy running, with this admin-listen?", path,
+                          "unix:%.100s: %s; is the daemon running, with this admin-listen?", path,
                           reason_of_socket(path));
-    return dt_err_set(err, err->code, "%.160s; is darter-proxy running? See --admin", why);
+    return dt_err_set(err, err->code, "%.160s; is the daemon running? See --admin", why);
 }
 
 int cli_ask(json_t **out, const struct cli *cli, const char *method, const char *path,
@@ -157,6 +157,29 @@ int cli_ask(json_t **out, const struct cli *cli, const char *method, const char 
     }
     dt_fetch_sync_reply_fini(&reply);
     return rc;
+}
+
+int cli_ask_kind(bool *out, const struct cli *cli, struct dt_err *err)
+{
+    json_t *document = NULL;
+    int rc = cli_ask(&document, cli, "GET", "/v1", err);
+    const char *program = cli_string(document, "program");
+    *out = program != NULL && strcmp(program, "darter-supernode") == 0;
+    json_decref(document);
+    return rc;
+}
+
+int cli_want_supernode(const struct cli *cli, const char *command, struct dt_err *err)
+{
+    bool is_supernode;
+    int rc = cli_ask_kind(&is_supernode, cli, err);
+    if (rc < 0 || is_supernode)
+        return rc;
+    char text[300];
+    return dt_err_set(err, DT_EINVAL,
+                      "%s asks a supernode, and %.120s is none: give --admin with its "
+                      "admin-listen (%s unless changed)",
+                      command, dt_addr_format(text, &cli->addr), CLI_ADMIN_SUPERNODE);
 }
 
 /* The list is in digest order, so what begins with `hex` stands together: two entries tell none,

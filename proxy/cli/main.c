@@ -32,7 +32,9 @@ int main(int argc, char **argv)
     } else if (command == NULL) {
         serve_verb(&cli);
     } else {
-        exit_code = command->run(&cli);
+        exit_code = command->is_for_supernodes && cli_want_supernode(&cli, command->name, &err) < 0
+                        ? cli_report(&err)
+                        : command->run(&cli);
     }
     cli_fini(&cli);
     /* A full disk or a closed pipe must not look like success. */

@@ -1,7 +1,7 @@
 /*
  * proxy/cli/site.c - a supernode and its site: nodes, bans, drain, limits.
  *
- * The daemon at --admin has to be a supernode; another one answers that there is no such path.
+ * The daemon at --admin has to be a supernode; main.c looks whether it is one.
  */
 #include <inttypes.h>
 #include <stdio.h>

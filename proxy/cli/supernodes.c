@@ -1,7 +1,9 @@
 /*
- * proxy/cli/supernodes.c - `darter supernodes`: who directs this node, and what it gives to others.
+ * proxy/cli/supernodes.c - `darter supernodes`: who directs this node, and what it gives to others;
+ * asked of a supernode, whom it watches.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "proxy/cli/cli.h"
 
@@ -27,6 +29,12 @@ static void add_supernode(struct cli_table *table, const json_t *supernode)
     cli_table_add(table, cli_string(supernode, "last_error"));
 }
 
+static bool is_closed(const json_t *document)
+{
+    const char *listen = cli_string(json_object_get(document, "node"), "peer_listen");
+    return listen != NULL && strcmp(listen, "closed") == 0;
+}
+
 static void add_node(struct dt_text *out, const json_t *document)
 {
     const json_t *node = json_object_get(document, "node");
@@ -36,9 +44,12 @@ static void add_node(struct dt_text *out, const json_t *document)
     char *safe[3];
     for (size_t i = 0; i < 3; i++)
         safe[i] = cli_safe_text(words[i] != NULL ? words[i] : "-");
-    dt_text_addf(out, "node %s of site %s, pieces at %s: %" PRIu64 " served, %" PRIu64 " refused\n",
-                 safe[0], safe[1], safe[2], cli_number(pieces, "served"),
-                 cli_number(pieces, "refused"));
+    dt_text_addf(out, "node %s of site %s, ", safe[0], safe[1]);
+    if (is_closed(document))
+        dt_text_add(out, "in no swarm: cluster-key-file is not set\n");
+    else
+        dt_text_addf(out, "pieces at %s: %" PRIu64 " served, %" PRIu64 " refused\n", safe[2],
+                     cli_number(pieces, "served"), cli_number(pieces, "refused"));
     for (size_t i = 0; i < 3; i++)
         free(safe[i]);
 }
@@ -49,16 +60,41 @@ static void draw_supernodes(struct dt_text *out, const json_t *document)
     struct cli_table table;
     json_t *supernode;
     size_t i;
+    add_node(out, document);
+    if (is_closed(document))
+        return;
     cli_table_init(&table, "lllll", titles);
     json_array_foreach(json_object_get(document, "supernodes"), i, supernode)
     {
         add_supernode(&table, supernode);
     }
-    add_node(out, document);
+    cli_table_draw(&table, out);
+}
+
+/* What a supernode knows of the others of its site. */
+static void draw_peers(struct dt_text *out, const json_t *document)
+{
+    static const char *const titles[] = {"SUPERNODE", "STATE", "SINCE"};
+    struct cli_table table;
+    json_t *peer;
+    size_t i;
+    cli_table_init(&table, "lll", titles);
+    json_array_foreach(json_object_get(document, "peers"), i, peer)
+    {
+        char text[24];
+        cli_table_add(&table, cli_string(peer, "url"));
+        cli_table_add(&table, json_is_true(json_object_get(peer, "up")) ? "up" : "down");
+        cli_table_add(&table, cli_short_time(text, cli_string(peer, "since")));
+    }
     cli_table_draw(&table, out);
 }
 
 int cli_supernodes(struct cli *cli)
 {
-    return cli_look(cli, "/v1/supernodes", draw_supernodes);
+    bool is_supernode;
+    struct dt_err err = {0};
+    if (cli_ask_kind(&is_supernode, cli, &err) < 0)
+        return cli_report(&err);
+    return is_supernode ? cli_look(cli, "/v1/peers", draw_peers)
+                        : cli_look(cli, "/v1/supernodes", draw_supernodes);
 }

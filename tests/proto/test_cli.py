@@ -183,6 +183,12 @@ def test_a_unix_socket_and_a_token_are_used(run_darter, origin, tmp_path):
     assert run("--admin", path, "--token-file", str(token), "upstreams").returncode == 0
 
 
+def test_a_node_without_a_key_is_in_no_swarm(cli):
+    result = cli("supernodes")
+    assert result.returncode == 0 and "in no swarm: cluster-key-file is not set" in result.stdout
+    assert "SUPERNODE" not in result.stdout
+
+
 def test_nobody_there_is_exit_status_4(tmp_path):
     result = run("--admin", f"unix:{tmp_path}/none.sock", "tasks")
     assert result.returncode == 4 and "none.sock" in result.stderr, result

@@ -1,6 +1,7 @@
 """The supernode's admin API, its options and its reload, asked of the real daemon."""
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -203,9 +204,11 @@ def test_an_admin_token_is_asked_for(run_supernode, tmp_path):
 
 def test_a_reload_takes_new_keys_and_keeps_the_old_when_they_are_wrong(supernode):
     write_key_file(supernode.key_file, "another-secret-0123456789", CLUSTER_KEY)
-    assert "keys_kept" not in reload(supernode)
+    log = reload(supernode)
+    assert "cluster_key_kept" not in log
+    assert re.search(r'cluster_key_read .* keys="k[0-9a-f]{7} k[0-9a-f]{7}"', log), log
     write_key_file(supernode.key_file, "short")
-    assert "keys_kept" in reload(supernode)
+    assert "cluster_key_kept" in reload(supernode)
     assert supernode.ask_admin("/readyz").status == 200
     write_key_file(supernode.key_file, CLUSTER_KEY)  # for the stop and what follows
 
@@ -280,10 +283,22 @@ def test_the_tool_drains_and_limits(cli, supernode):
     assert json.loads(cli("tasks", "--json").stdout) == {"tasks": []}
 
 
+def test_the_tool_shows_the_other_supernodes(run_supernode):
+    first = run_supernode(["--peer-supernode", "http://127.0.0.1:1"])
+    wait_until(lambda: "peer_down" in first.log, "the other to be missed")
+    result = subprocess.run(
+        [os.path.join(binary_folder(), "darter"), "--admin",
+         f"{first.admin[0]}:{first.admin[1]}", "supernodes"],
+        text=True, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=20)
+    assert result.returncode == 0, result
+    assert re.search(r"http://127.0.0.1:1 +down +20", result.stdout), result
+
+
 def test_the_tool_tells_a_proxy_from_a_supernode(darter):
     for words in (["nodes"], ["nodes", "--json"], ["drain"], ["limits"], ["ban", "x"]):
         result = subprocess.run(
             [os.path.join(binary_folder(), "darter"), "--admin",
              f"{darter.admin[0]}:{darter.admin[1]}", *words],
             text=True, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=20)
-        assert result.returncode == 3 and "nothing is here" in result.stderr, result
+        assert result.returncode == 2 and "asks a supernode" in result.stderr, result
+        assert "127.0.0.1:65011" in result.stderr, result
