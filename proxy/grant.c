@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/base64.h"
 #include "base/digest.h"
 #include "base/mem.h"
 
@@ -33,38 +34,6 @@ bool proxy_grant_key_equal(const struct proxy_grant_key *a, const struct proxy_g
 }
 
 /* ---- exp ---- */
-
-static int base64url_value(char c)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    const char *at = c != '\0' ? strchr(alphabet, c) : NULL;
-    return at != NULL ? (int)(at - alphabet) : -1;
-}
-
-/* RFC 4648 5, without padding as JWTs have it. Caller frees; NULL when it is not that. */
-static char *base64url_decode(const char *text, size_t len, size_t *out_len)
-{
-    char *out = dt_calloc(1, len + 1);
-    uint32_t bits = 0;
-    unsigned n_bits = 0;
-
-    *out_len = 0;
-    for (size_t i = 0; i < len; i++) {
-        int value = base64url_value(text[i]);
-        if (value < 0) {
-            free(out);
-            return NULL;
-        }
-        bits = (bits << 6 | (uint32_t)value) & 0xffff;
-        n_bits += 6;
-        if (n_bits >= 8) {
-            n_bits -= 8;
-            out[(*out_len)++] = (char)(bits >> n_bits & 0xff);
-        }
-    }
-    return out;
-}
 
 /* A decimal number at text, at most 18 digits; 0 when there is none or it goes on in another way.
  */
@@ -129,22 +98,19 @@ static uint64_t exp_find(const char *json, size_t len)
 /* Seconds since 1970, 0 = unknown. */
 static uint64_t token_exp(const char *authorization)
 {
-    const char *token, *dot, *dot2;
-    size_t len;
-    char *json;
-    uint64_t exp;
+    uint64_t exp = 0;
 
     if (authorization == NULL || strncasecmp(authorization, "bearer ", 7) != 0)
         return 0;
-    token = authorization + 7;
-    dot = strchr(token, '.');
-    dot2 = dot != NULL ? strchr(dot + 1, '.') : NULL;
+    const char *dot = strchr(authorization + 7, '.');
+    const char *dot2 = dot != NULL ? strchr(dot + 1, '.') : NULL;
     if (dot2 == NULL || (size_t)(dot2 - dot) > TOKEN_PAYLOAD_MAX)
         return 0;
-    json = base64url_decode(dot + 1, (size_t)(dot2 - dot - 1), &len);
-    if (json == NULL)
-        return 0;
-    exp = exp_find(json, len);
+    /* Without padding (RFC 7515, section 2); what is not that has no `exp`. */
+    size_t text_len = (size_t)(dot2 - dot - 1), len = text_len * 3 / 4;
+    char *json = dt_calloc(len + 1, 1);
+    if (dt_base64url_decode(json, len, dot + 1, text_len))
+        exp = exp_find(json, len);
     explicit_bzero(json, len); /* claims name people */
     free(json);
     return exp;

@@ -13,10 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "registry-client/base64_priv.h"
 #include "registry-client/host_priv.h"
 #include "registry-client/json_priv.h"
 #include "registry-client/ref.h"
@@ -176,7 +176,7 @@ static bool take_auth(struct reg_credentials *out, const char *auth, size_t len)
     char *pair = NULL;
     size_t pair_len = 0;
 
-    if (!reg_base64_decode(&pair, &pair_len, auth, len))
+    if (!dt_base64_decode(&pair, &pair_len, auth, len))
         return false;
     size_t wipe_len = pair_len;
     while (pair_len > 0 && pair[pair_len - 1] == '\0')
@@ -254,7 +254,7 @@ int reg_credentials_parse_docker_config(struct reg_credentials *out, const char 
 char *reg_credentials_basic(const struct reg_credentials *credentials)
 {
     char *pair = dt_asprintf("%s:%s", credentials->username, credentials->password);
-    char *encoded = reg_base64_encode(pair, strlen(pair));
+    char *encoded = dt_base64_encode(pair, strlen(pair));
     char *basic = dt_asprintf("Basic %s", encoded);
 
     dt_free_secret(&pair);

@@ -1,5 +1,6 @@
 /*
- * tests/unit/base_base64_test.c - base64url against the vectors of RFC 4648, section 10.
+ * tests/unit/base_base64_test.c - base64 of both kinds; the vectors are those of RFC 4648,
+ * section 10.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,11 +47,47 @@ static void base64url_decode__refuses_all_else(void **state)
     assert_false(dt_base64url_decode(out, 3, "Zm\xe9v", 4)); /* not ASCII */
 }
 
+static void base64__goes_there_and_back(void **state)
+{
+    char bytes[64];
+    (void)state;
+    for (size_t len = 0; len < sizeof(bytes); len++) {
+        char *back = NULL;
+        size_t back_len = 0;
+        for (size_t i = 0; i < len; i++)
+            bytes[i] = (char)(i * 37 + len * 11);
+        char *text = dt_base64_encode(bytes, len);
+        assert_int_equal(strlen(text), (len + 2) / 3 * 4);
+        assert_true(dt_base64_decode(&back, &back_len, text, strlen(text)));
+        assert_int_equal(back_len, len);
+        assert_memory_equal(back, bytes, len);
+        free(back);
+        assert_true(dt_base64_decode(&back, &back_len, text, strcspn(text, "=")));
+        assert_int_equal(back_len, len);
+        free(back);
+        free(text);
+    }
+}
+
+static void base64__refuses_odd_text(void **state)
+{
+    static const char *const ROWS[] = {"A", "AAAAA", "AA=A", "A===", "====", "AA\nA", "AA-_", "="};
+    char *out = NULL;
+    size_t len = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++)
+        if (dt_base64_decode(&out, &len, ROWS[i], strlen(ROWS[i])) || out != NULL)
+            fail_msg("accepted: %s", ROWS[i]);
+    assert_false(dt_base64_decode(&out, &len, "AA\0A", 4));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(base64url__matches_known_answers_both_ways),
         cmocka_unit_test(base64url_decode__refuses_all_else),
+        cmocka_unit_test(base64__goes_there_and_back),
+        cmocka_unit_test(base64__refuses_odd_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

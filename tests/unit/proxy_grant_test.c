@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/base64.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -123,23 +124,6 @@ static void grant__that_ended_gives_its_place_away(void **state)
 
 /* ---- exp ---- */
 
-static char *base64url(const char *text)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    struct dt_text out = {0};
-    unsigned bits = 0, n = 0;
-
-    for (; *text != '\0'; text++) {
-        bits = bits << 8 | (unsigned char)*text;
-        for (n += 8; n >= 6; n -= 6)
-            dt_text_add_len(&out, &alphabet[bits >> (n - 6) & 63], 1);
-    }
-    if (n > 0)
-        dt_text_add_len(&out, &alphabet[bits << (6 - n) & 63], 1);
-    return dt_text_take(&out);
-}
-
 static void token__exp_shortens_a_grant_and_never_lengthens_it(void **state)
 {
     static const struct {
@@ -168,7 +152,7 @@ static void token__exp_shortens_a_grant_and_never_lengthens_it(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char *payload = base64url(rows[i].claims);
+        char *payload = dt_base64url_encode(rows[i].claims, strlen(rows[i].claims));
         char *token = dt_asprintf("Bearer eyJhbGciOiJub25lIn0.%s.c2ln", payload);
         uint64_t life_ms = proxy_grant_life_ms(token, 1700000000000, TTL);
         if (life_ms != rows[i].life_ms)

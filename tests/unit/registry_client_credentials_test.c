@@ -3,7 +3,6 @@
  * words.
  */
 #include "registry-client/credentials.h"
-#include "registry-client/base64_priv.h"
 
 #include "base/mem.h"
 
@@ -207,40 +206,6 @@ static void basic__is_rfc_7617(void **state)
     free(basic);
 }
 
-static void base64__goes_there_and_back(void **state)
-{
-    char bytes[64];
-    (void)state;
-    for (size_t len = 0; len < sizeof(bytes); len++) {
-        char *back = NULL;
-        size_t back_len = 0;
-        for (size_t i = 0; i < len; i++)
-            bytes[i] = (char)(i * 37 + len * 11);
-        char *text = reg_base64_encode(bytes, len);
-        assert_int_equal(strlen(text), (len + 2) / 3 * 4);
-        assert_true(reg_base64_decode(&back, &back_len, text, strlen(text)));
-        assert_int_equal(back_len, len);
-        assert_memory_equal(back, bytes, len);
-        free(back);
-        assert_true(reg_base64_decode(&back, &back_len, text, strcspn(text, "=")));
-        assert_int_equal(back_len, len);
-        free(back);
-        free(text);
-    }
-}
-
-static void base64__refuses_odd_text(void **state)
-{
-    static const char *const ROWS[] = {"A", "AAAAA", "AA=A", "A===", "====", "AA\nA", "AA-_", "="};
-    char *out = NULL;
-    size_t len = 0;
-    (void)state;
-    for (size_t i = 0; i < N(ROWS); i++)
-        if (reg_base64_decode(&out, &len, ROWS[i], strlen(ROWS[i])) || out != NULL)
-            fail_msg("accepted: %s", ROWS[i]);
-    assert_false(reg_base64_decode(&out, &len, "AA\0A", 4));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,8 +217,6 @@ int main(void)
         cmocka_unit_test(files__that_cannot_be_read_are_named),
         cmocka_unit_test(docker_config_file__is_read_and_named),
         cmocka_unit_test(basic__is_rfc_7617),
-        cmocka_unit_test(base64__goes_there_and_back),
-        cmocka_unit_test(base64__refuses_odd_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
