@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/http.h"
-#include "base/mem.h"
 
 static const struct {
     enum dt_http_method method;

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/mem.h"
-
 /* RFC 9110 5.6.7: what is sent today, and the two older forms that must still be understood.
  * strptime() reads English names because no program here calls setlocale(). */
 static const char *const date_formats[] = {

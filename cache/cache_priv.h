@@ -141,8 +141,6 @@ void cache_layout_close(struct cache *, bool is_clean);
 #define CACHE_PATH_MAX 192
 /* "blobs/sha256/ab/abcd...[.part]", relative to cache->dir_fd. */
 void cache_layout_path(char out[CACHE_PATH_MAX], const struct dt_digest *, bool is_part);
-/* A file name of a shard directory back to what it stands for. */
-bool cache_layout_parse(struct dt_digest *out, bool *is_part, const char *algo, const char *name);
 /* openat(2) in the directory; with O_CREAT makes the shard. Returns fd or -1 with errno. */
 int cache_layout_open_file(struct cache *, const struct dt_digest *, bool is_part, int flags);
 /* fsync of the shard directory: the name is durable. 0 or -1 with errno. */

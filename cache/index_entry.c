@@ -5,7 +5,7 @@
  * ENTRIES, ORDER (who goes first when room is needed: everything that is not pinned), PIECES (only
  * PARTIAL blobs) and BODIES (only objects).
  *
- * A new field: append it to entry_encode() and entry_decode() under the next ENTRY_VERSION; a
+ * A new field: append it to entry_encode() and index_entry_decode() under the next ENTRY_VERSION; a
  * decoder accepts all versions up to its own, and the directory's format number (cache/layout.c)
  * changes only when older programs must keep away.
  */

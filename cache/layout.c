@@ -38,16 +38,6 @@ void cache_layout_path(char out[CACHE_PATH_MAX], const struct dt_digest *digest,
     DT_ASSERT(is_whole);
 }
 
-bool cache_layout_parse(struct dt_digest *out, bool *is_part, const char *algo, const char *name)
-{
-    char text[DT_DIGEST_TEXT_MAX];
-    *is_part = dt_text_has_suffix(name, ".part");
-    size_t len = strlen(name) - (*is_part ? strlen(".part") : 0);
-    if (!dt_text_print(text, sizeof(text), "%s:%.*s", algo, (int)len, name))
-        return false;
-    return dt_digest_parse(out, text, strlen(text), NULL) == 0;
-}
-
 /* "blobs/sha256/ab" of a path. */
 static void parent_of(char out[CACHE_PATH_MAX], const char *path)
 {
@@ -118,6 +108,17 @@ void cache_layout_unlink(struct cache *cache, const struct dt_digest *digest, bo
     (void)unlinkat(cache->dir_fd, path, 0); /* not there: as wanted; else the sweep tries again */
 }
 
+/* A file name of a shard directory back to what it stands for. */
+static bool parse_name(struct dt_digest *out, bool *is_part, const char *algo, const char *name)
+{
+    char text[DT_DIGEST_TEXT_MAX];
+    *is_part = dt_text_has_suffix(name, ".part");
+    size_t len = strlen(name) - (*is_part ? strlen(".part") : 0);
+    if (!dt_text_print(text, sizeof(text), "%s:%.*s", algo, (int)len, name))
+        return false;
+    return dt_digest_parse(out, text, strlen(text), NULL) == 0;
+}
+
 static bool each_in_shard(struct cache *cache, const char *algo, const char *path,
                           cache_layout_f fn, void *arg)
 {
@@ -131,7 +132,7 @@ static bool each_in_shard(struct cache *cache, const char *algo, const char *pat
     for (struct dirent *item; go_on && (item = readdir(dir)) != NULL;) {
         struct dt_digest digest;
         bool is_part = false;
-        if (cache_layout_parse(&digest, &is_part, algo, item->d_name))
+        if (parse_name(&digest, &is_part, algo, item->d_name))
             go_on = fn(arg, &digest, is_part);
     }
     closedir(dir);

@@ -60,16 +60,6 @@ struct supernode *supernode_of(const struct dt_admin_call *call)
     return transfer_admin_daemon(call);
 }
 
-void supernode_admin_changed(void *arg, const struct dt_err *err)
-{
-    struct dt_admin_call *call = arg;
-    if (err->code == 0)
-        dt_admin_answer_empty(call, 204);
-    else
-        dt_admin_answer_err(call, err);
-    dt_admin_call_finish(call);
-}
-
 int supernode_admin_rate(uint64_t *out, const struct dt_admin_call *call, const char *key,
                          bool may_be_default, struct dt_err *err)
 {

@@ -107,7 +107,7 @@ void supernode_admin_post_ban(struct dt_admin_call *call)
         return;
     }
     log_change(call, "ban_asked");
-    supernode_node_ban(supernode_of(call), call->match.name, reason, supernode_admin_changed, call);
+    supernode_node_ban(supernode_of(call), call->match.name, reason, transfer_admin_changed, call);
 }
 
 void supernode_admin_delete_ban(struct dt_admin_call *call)
@@ -115,7 +115,7 @@ void supernode_admin_delete_ban(struct dt_admin_call *call)
     if (!is_name(call))
         return;
     log_change(call, "unban_asked");
-    supernode_node_unban(supernode_of(call), call->match.name, supernode_admin_changed, call);
+    supernode_node_unban(supernode_of(call), call->match.name, transfer_admin_changed, call);
 }
 
 /* ---- limits of one node ---- */
@@ -137,7 +137,7 @@ void supernode_admin_put_node_limits(struct dt_admin_call *call)
     }
     log_change(call, "node_limits_asked");
     supernode_node_set_limits(supernode_of(call), call->match.name, up, down,
-                              supernode_admin_changed, call);
+                              transfer_admin_changed, call);
 }
 
 void supernode_admin_delete_node_limits(struct dt_admin_call *call)
@@ -146,5 +146,5 @@ void supernode_admin_delete_node_limits(struct dt_admin_call *call)
         return;
     log_change(call, "node_limits_asked");
     supernode_node_set_limits(supernode_of(call), call->match.name, UINT64_MAX, UINT64_MAX,
-                              supernode_admin_changed, call);
+                              transfer_admin_changed, call);
 }

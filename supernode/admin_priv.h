@@ -8,8 +8,6 @@
 #include "supernode/admin.h"
 
 struct supernode *supernode_of(const struct dt_admin_call *);
-/* supernode_done_f of a change: 204, or what went wrong. */
-void supernode_admin_changed(void *call, const struct dt_err *);
 /* Reads a rate of the query: "10MiB", "0B", or `default` where that is allowed (UINT64_MAX). 1 =
  * given, 0 = not given; errors: DT_EINVAL. */
 int supernode_admin_rate(uint64_t *out, const struct dt_admin_call *, const char *key,

@@ -108,7 +108,7 @@ static void set_limit(struct dt_admin_call *call, uint64_t bytes_s)
     dt_log_info("task_limit_asked", "digest=%s peer=%s",
                 dt_digest_short(digest, &call->match.digest), DT_LOG_Q(dt_http_peer(call->http)));
     supernode_task_set_limit(supernode_of(call), &call->match.digest, bytes_s,
-                             supernode_admin_changed, call);
+                             transfer_admin_changed, call);
 }
 
 void supernode_admin_put_task_limit(struct dt_admin_call *call)

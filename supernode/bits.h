@@ -48,11 +48,6 @@ static inline void supernode_bits_fini(struct supernode_bits *bits)
     *bits = (struct supernode_bits){0};
 }
 
-static inline bool supernode_bits_test(const struct supernode_bits *bits, uint32_t i)
-{
-    return bits->words[i / 64] >> (i % 64) & 1;
-}
-
 static inline void supernode_bits_set(struct supernode_bits *bits, uint32_t i)
 {
     bits->words[i / 64] |= 1ULL << (i % 64);
@@ -95,14 +90,6 @@ static inline uint32_t supernode_bits_match(const struct supernode_bits *a,
         }
     }
     return SUPERNODE_NONE;
-}
-
-static inline bool supernode_bits_is_empty(const struct supernode_bits *bits)
-{
-    uint64_t any = 0;
-    for (uint32_t s = 0; s < supernode_bits_words(bits->n_words); s++)
-        any |= bits->summary[s];
-    return any == 0;
 }
 
 /* Flat sets of pieces, one row per peer: no summary, they are always combined whole. */

@@ -3,7 +3,6 @@
  */
 #include "supernode/supernode.h"
 
-#include "base/mem.h"
 #include "supernode/node_priv.h"
 #include "supernode/proof.h"
 #include "supernode/seed.h"

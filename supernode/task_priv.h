@@ -150,9 +150,6 @@ void supernode_peer_hear(struct supernode_task *, struct task_peer *,
 void supernode_peers_upkeep(struct supernode_task *, uint64_t now_ms);
 
 /* trouble.c */
-/* This node does not bring what it has: from now on its pieces are the registry's too. False: it
- * was known, or there is nothing that only nodes have. */
-bool supernode_trouble_with(struct supernode_task *, uint32_t from);
 /* A receiver failed to get a piece from a node. True: something changed for the fill. */
 bool supernode_trouble_heard(struct supernode_task *, struct task_peer *to,
                              const struct supernode_failure *);

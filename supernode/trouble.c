@@ -12,7 +12,9 @@
 #define TROUBLE_BUSY_MAX 6u /* in a row: one whose slots are in use gives a piece now and then */
 #define TROUBLE_LATE_MAX 16u
 
-bool supernode_trouble_with(struct supernode_task *task, uint32_t from)
+/* This node does not bring what it has: from now on its pieces are the registry's too. False: it
+ * was known, or there is nothing that only nodes have. */
+static bool note_trouble(struct supernode_task *task, uint32_t from)
 {
     bool is_news = false;
     if (task->swarm == NULL || from == SUPERNODE_NONE || from == task->seed_handle)
@@ -37,7 +39,7 @@ bool supernode_trouble_heard(struct supernode_task *task, struct task_peer *to,
     supernode_row_set(task->troubled, failure->piece);
     /* Wrong bytes of one piece say nothing of the others. */
     if (failure->why != SUPERNODE_WHY_BAD_SUM)
-        (void)supernode_trouble_with(task, failure->from); /* something changed in any case */
+        (void)note_trouble(task, failure->from); /* something changed in any case */
     return true;
 }
 
@@ -50,6 +52,6 @@ bool supernode_trouble_looked_for(struct supernode_task *task, const struct task
         return false;
     size_t n = supernode_swarm_overdue(from, TROUBLE_LATE_MAX, task->swarm, to->handle, now_ms);
     for (size_t i = 0; i < n; i++)
-        is_news |= supernode_trouble_with(task, from[i]);
+        is_news |= note_trouble(task, from[i]);
     return is_news;
 }

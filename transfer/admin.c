@@ -63,6 +63,16 @@ void *transfer_admin_daemon(const struct dt_admin_call *call)
     return transfer_admin_of(call)->opts.daemon;
 }
 
+void transfer_admin_changed(void *arg, const struct dt_err *err)
+{
+    struct dt_admin_call *call = arg;
+    if (err->code == 0)
+        dt_admin_answer_empty(call, 204);
+    else
+        dt_admin_answer_err(call, err);
+    dt_admin_call_finish(call);
+}
+
 /* ---- what SIGHUP changes ---- */
 
 void transfer_admin_show_config(struct transfer_admin *admin,

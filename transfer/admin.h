@@ -55,6 +55,9 @@ void transfer_admin_free(struct transfer_admin **); /* after dt_loops_stop(); ha
 /* The daemon whose call this is. */
 void *transfer_admin_daemon(const struct dt_admin_call *);
 
+/* For the callback of a change: answers 204, or what went wrong, and finishes the call. */
+void transfer_admin_changed(void *call, const struct dt_err *err);
+
 /* Handlers for rows of a daemon's own table. */
 void transfer_admin_get_tasks(struct dt_admin_call *); /* fills that run now */
 

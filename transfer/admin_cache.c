@@ -166,20 +166,10 @@ void transfer_admin_get_blob(struct dt_admin_call *call)
     dt_admin_answer_json(call, 200, json);
 }
 
-/* A change was committed, or refused. */
-static void on_changed(void *arg, const struct dt_err *err)
-{
-    struct dt_admin_call *call = arg;
-    if (err->code == 0)
-        dt_admin_answer_empty(call, 204);
-    else
-        dt_admin_answer_err(call, err);
-    dt_admin_call_finish(call);
-}
-
 static struct cache_completion completion_of(struct dt_admin_call *call)
 {
-    return (struct cache_completion){.done = on_changed, .arg = call, .loop = call->loop};
+    return (struct cache_completion){
+        .done = transfer_admin_changed, .arg = call, .loop = call->loop};
 }
 
 static void log_change(const struct dt_admin_call *call, const char *what)

@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/version.h"
 
 void transfer_admin_get_index(struct dt_admin_call *call)

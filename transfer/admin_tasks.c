@@ -6,7 +6,6 @@
  */
 #include "transfer/admin_priv.h"
 
-#include "base/mem.h"
 #include "transfer/source.h"
 #include "transfer/task.h"
 

@@ -7,8 +7,6 @@
 
 #include "transfer/admin_priv.h"
 
-#include "base/mem.h"
-
 static const char *const breaker_words[] = {
     [REG_BREAKER_CLOSED] = "closed",
     [REG_BREAKER_OPEN] = "open",

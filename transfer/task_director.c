@@ -8,7 +8,6 @@
  * orders is a fetch of one piece in a slot of its own; its failures stay here and never count
  * against a registry.
  */
-#define LOG_COMPONENT "task"
 #include "transfer/task_priv.h"
 
 #include "base/mem.h"

@@ -133,7 +133,7 @@ void wire_may_flag(bool *out, struct wire_reader *reader, const json_t *object, 
 
 /* ---- strings ---- */
 
-bool wire_text_is_visible(const char *text)
+static bool is_visible(const char *text)
 {
     for (; *text != '\0'; text++)
         if (*text <= 0x20 || *text >= 0x7f)
@@ -150,7 +150,7 @@ void wire_text_of(char *out, size_t size, struct wire_reader *reader, const json
         wire_reader_fail(reader, field, "not a string");
     else if (json_string_length(value) >= size)
         wire_reader_fail(reader, field, "too long");
-    else if (!(is_valid == NULL ? wire_text_is_visible : is_valid)(text))
+    else if (!(is_valid == NULL ? is_visible : is_valid)(text))
         wire_reader_fail(reader, field, "malformed");
     if (reader->rc == 0)
         DT_ASSERT(dt_text_print(out, size, "%s", text));
@@ -179,7 +179,7 @@ char *wire_may_copy(struct wire_reader *reader, const json_t *object, const char
 
     if (value == NULL)
         return NULL;
-    if (text == NULL || len == 0 || len > max_len || !wire_text_is_visible(text))
+    if (text == NULL || len == 0 || len > max_len || !is_visible(text))
         wire_reader_fail(reader, field, "not a string of visible ASCII within the limit");
     return reader->rc == 0 ? dt_strdup(text) : NULL;
 }
@@ -214,18 +214,6 @@ const json_t *wire_may_array(struct wire_reader *reader, const json_t *object, c
 
 /* ---- writing ---- */
 
-void wire_put_text(struct dt_text *out, const char *text)
-{
-    dt_text_add_len(out, "\"", 1);
-    for (; *text != '\0'; text++) {
-        char c = *text >= 0x20 && *text < 0x7f ? *text : '?';
-        if (c == '"' || c == '\\')
-            dt_text_add_len(out, "\\", 1);
-        dt_text_add_len(out, &c, 1);
-    }
-    dt_text_add_len(out, "\"", 1);
-}
-
 void wire_put_begin(struct dt_text *out)
 {
     dt_text_addf(out, "{\"v\":%d", WIRE_VERSION);
@@ -243,10 +231,22 @@ void wire_put_flag(struct dt_text *out, const char *name, bool value)
         dt_text_addf(out, ",\"%s\":true", name);
 }
 
+static void put_text(struct dt_text *out, const char *text)
+{
+    dt_text_add_len(out, "\"", 1);
+    for (; *text != '\0'; text++) {
+        char c = *text >= 0x20 && *text < 0x7f ? *text : '?';
+        if (c == '"' || c == '\\')
+            dt_text_add_len(out, "\\", 1);
+        dt_text_add_len(out, &c, 1);
+    }
+    dt_text_add_len(out, "\"", 1);
+}
+
 void wire_put_member(struct dt_text *out, const char *name, const char *text)
 {
     dt_text_addf(out, ",\"%s\":", name);
-    wire_put_text(out, text);
+    put_text(out, text);
 }
 
 char *wire_put_end(struct dt_text *out)

@@ -7,7 +7,7 @@
  * of its fields and checks once. Members nobody asks for are ignored: that is how messages grow.
  *
  * Writing: straight into a text. All strings of a message are free of what JSON escapes, or go
- * through wire_put_text().
+ * through wire_put_member().
  */
 #ifndef DARTER_BASE_WIRE_JSON_PRIV_H
 #define DARTER_BASE_WIRE_JSON_PRIV_H
@@ -62,13 +62,11 @@ void wire_text_of(char *out, size_t size, struct wire_reader *, const json_t *va
 void wire_digest_of(struct dt_digest *out, struct wire_reader *, const json_t *value,
                     const char *field);
 
-bool wire_text_is_visible(const char *); /* 0x21 ... 0x7e */
-/* Quoted, with escapes; bytes that are no printable ASCII become "?". */
-void wire_put_text(struct dt_text *, const char *text);
 void wire_put_begin(struct dt_text *); /* {"v":1 */
 /* ,"name":value */
 void wire_put_number(struct dt_text *, const char *name, uint64_t value);
 void wire_put_flag(struct dt_text *, const char *name, bool value); /* nothing when false */
+/* Quoted, with escapes; bytes that are no printable ASCII become "?". */
 void wire_put_member(struct dt_text *, const char *name, const char *text);
 char *wire_put_end(struct dt_text *); /* closes the object; asserts WIRE_BODY_MAX */
 
