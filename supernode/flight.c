@@ -38,7 +38,7 @@ static uint32_t expect_ms(const struct supernode_swarm *swarm, const struct swar
         return FLIGHT_UNKNOWN_MS;
     float rate = up->bytes_per_ms / (float)swarm_up_slots(from);
     if (supernode_rate_is_known(&to->down)) {
-        float down = to->down.bytes_per_ms / (float)to->down_slots;
+        float down = to->down.bytes_per_ms / (float)swarm_down_slots(swarm, to);
         rate = down < rate ? down : rate;
     }
     float ms = (float)supernode_swarm_piece_len(swarm, piece) / (rate > 0.001f ? rate : 0.001f);

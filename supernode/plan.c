@@ -401,7 +401,7 @@ static bool hedge(struct plan *plan, uint32_t to)
             continue;
         uint32_t from = SUPERNODE_NONE;
         if (plan->n < plan->max && may_hedge(swarm) && peer->is_listening &&
-            peer->n_down < peer->down_slots + SWARM_EXTRA)
+            peer->n_down < swarm_down_slots(swarm, peer) + SWARM_EXTRA)
             from = find_other_source(plan, to, flight->piece);
         if (from == SUPERNODE_NONE) {
             is_done = false;

@@ -8,10 +8,26 @@
 #include "supernode/swarm_priv.h"
 
 #define STANDING_SLOW 3.0f /* a peer is slow when the average upload is this much faster */
+/* A receiver takes no more at once than its link brings in so many ms ... */
+#define STANDING_DOWN_MS  500.0f
+#define STANDING_DOWN_MIN 2u /* ... but so many, or the link would idle between two pieces */
 
 uint32_t swarm_up_slots(const struct swarm_peer *peer)
 {
     return peer->is_slow && !peer->is_seed ? 1 : peer->up_slots;
+}
+
+/* On a slow link many transfers at once starve each other, and those that are given up were for
+ * nothing. */
+uint32_t swarm_down_slots(const struct supernode_swarm *swarm, const struct swarm_peer *peer)
+{
+    uint32_t most = peer->down_slots;
+    if (most <= STANDING_DOWN_MIN || !supernode_rate_is_known(&peer->down))
+        return most;
+    float n = peer->down.bytes_per_ms * STANDING_DOWN_MS / (float)swarm->options.piece_size;
+    if (n >= (float)most)
+        return most;
+    return n > (float)STANDING_DOWN_MIN ? (uint32_t)n : STANDING_DOWN_MIN;
 }
 
 static bool is_slow(const struct supernode_swarm *swarm, const struct swarm_peer *peer)
@@ -53,12 +69,12 @@ void swarm_stand_as_source(struct supernode_swarm *swarm, uint32_t slot)
  * receiver, or everybody would wait for the seed. */
 static uint8_t hunger_of(const struct supernode_swarm *swarm, const struct swarm_peer *peer)
 {
+    uint32_t slots = swarm_down_slots(swarm, peer);
     if (!peer->is_used || peer->is_seed || !peer->is_listening || peer->rest_until_ms > 0 ||
-        peer->n_down >= peer->down_slots + SWARM_EXTRA ||
-        peer->n_have + peer->n_pieces_down >= swarm->n_pieces ||
-        peer->n_pieces_down > peer->down_slots)
+        peer->n_down >= slots + SWARM_EXTRA ||
+        peer->n_have + peer->n_pieces_down >= swarm->n_pieces || peer->n_pieces_down > slots)
         return SWARM_HUNGERS;
-    if (peer->n_pieces_down == peer->down_slots)
+    if (peer->n_pieces_down == slots)
         return 2;
     return peer->n_pieces_down > 0;
 }

@@ -270,7 +270,7 @@ struct supernode_peer_view supernode_swarm_look_at(const struct supernode_swarm 
         .n_up = peer->n_up,
         .n_down = peer->n_down,
         .up_slots = swarm_up_slots(peer),
-        .down_slots = peer->down_slots,
+        .down_slots = swarm_down_slots(swarm, peer),
         .up_bytes_per_ms = peer->up.bytes_per_ms,
         .down_bytes_per_ms = peer->down.bytes_per_ms,
     };

@@ -126,6 +126,7 @@ static inline struct swarm_flight *swarm_flight(struct supernode_swarm *swarm, u
 void swarm_stand_as_source(struct supernode_swarm *, uint32_t slot);
 void swarm_stand_as_receiver(struct supernode_swarm *, uint32_t slot);
 uint32_t swarm_up_slots(const struct swarm_peer *);
+uint32_t swarm_down_slots(const struct supernode_swarm *, const struct swarm_peer *);
 void swarm_copy_more(struct supernode_swarm *, uint32_t piece);
 void swarm_copy_less(struct supernode_swarm *, uint32_t piece);
 

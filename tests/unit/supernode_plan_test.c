@@ -322,6 +322,36 @@ static void plan__slow_source_serves_one_at_a_time_and_last(void **state)
     supernode_swarm_free(&swarm);
 }
 
+/* `to` takes pieces one by one, each in `took_ms`. */
+static void show_link(struct supernode_swarm *swarm, uint32_t to, uint64_t took_ms)
+{
+    for (int i = 0; i < 3; i++) {
+        struct supernode_assignment a;
+        assert_int_equal(supernode_plan(swarm, 0, &a, 1), 1);
+        assert_true(supernode_swarm_finished(swarm, to, a.piece, a.from, took_ms));
+    }
+}
+
+static void plan__slow_receiver_takes_few_at_once(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t took_ms;
+        uint32_t slots;
+    } ROWS[] = {{10, 4}, {100, 4}, {160, 3}, {250, 2}, {10000, 2}};
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        struct supernode_swarm *swarm = swarm_of(32);
+        join(swarm, false, 0xffffffff, 8);
+        uint32_t to = join(swarm, false, 0, 4);
+        assert_int_equal(supernode_swarm_look_at(swarm, to).down_slots, 4);
+        show_link(swarm, to, ROWS[i].took_ms);
+        assert_int_equal(supernode_swarm_look_at(swarm, to).down_slots, ROWS[i].slots);
+        struct supernode_assignment out[8];
+        assert_int_equal(supernode_plan(swarm, 100000, out, 8), ROWS[i].slots);
+        supernode_swarm_free(&swarm);
+    }
+}
+
 static void plan__overdue_transfer_gets_one_second_source(void **state)
 {
     (void)state;
@@ -524,6 +554,7 @@ int main(void)
         cmocka_unit_test(plan__same_rack_is_preferred),
         cmocka_unit_test(plan__idle_source_comes_before_a_busy_one),
         cmocka_unit_test(plan__slow_source_serves_one_at_a_time_and_last),
+        cmocka_unit_test(plan__slow_receiver_takes_few_at_once),
         cmocka_unit_test(plan__overdue_transfer_gets_one_second_source),
         cmocka_unit_test(plan__hedges_are_a_small_share),
         cmocka_unit_test(plan__work_of_a_dead_peer_returns),
