@@ -332,6 +332,14 @@ class Swarm:
         """How often the blob left the registry: 1.0 is the best there is."""
         return self.origin.blob_bytes[digest] / self.sizes[digest]
 
+    def must_be_fetched(self, digest, times=1):
+        """From the registry, by supernodes. A node whose supernode is silent for a second asks it
+        as well: that is right, and happens to whole swarms under a sanitizer."""
+        is_left = any("no answer" in event["reason"]
+                      for node in self.nodes for event in node.events("swarm_lost"))
+        if not (is_instrumented() and is_left):
+            assert self.origin_bytes(digest) == times
+
     def ideal_s(self, digest):
         """S/B: the time to fill one link."""
         return self.sizes[digest] * 8 / (self.mbit * 1e6)

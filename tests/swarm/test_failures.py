@@ -22,7 +22,7 @@ def test_a_quarter_of_the_nodes_is_killed(make_swarm):
     for node in swarm.nodes[:2]:
         node.kill()
     swarm.must_be_right(pulls[2:])
-    assert swarm.origin_bytes(digest) == 1.0
+    swarm.must_be_fetched(digest)
 
 
 def test_a_supernode_is_killed_and_the_other_takes_over(make_swarm):
@@ -71,7 +71,7 @@ def test_a_supernode_that_stands_still_and_comes_back(make_swarm):
     wait_until(lambda: all(node.sees_supernodes() for node in swarm.nodes), "the supernode", 10)
     again = swarm.add_blob(8 * MIB)
     swarm.must_be_right(swarm.pull_all(again))
-    assert swarm.origin_bytes(again) == 1.0
+    swarm.must_be_fetched(again)
 
 
 def test_the_registry_is_cut_off_after_the_seed_has_half(make_swarm):
@@ -96,7 +96,7 @@ def test_a_peer_at_a_twentieth_of_the_speed(make_swarm):
     swarm.must_be_right(pulls[:4])
     assert pulls[4].node is slow and pulls[4].seconds is None  # nobody waited for it
     swarm.must_be_right(pulls[4:])
-    assert swarm.origin_bytes(digest) == 1.0
+    swarm.must_be_fetched(digest)
 
 
 def strikes(swarm, name):
@@ -112,8 +112,7 @@ def test_a_peer_whose_file_changed_under_it(make_swarm):
     with open(liar.blob_path(digest), "r+b") as file:
         file.write(bytes(16 * MIB))
     swarm.must_be_right([Pull(node, digest) for node in honest])
-    assert swarm.origin_bytes(digest) == 1.0
-    assert all(node.sources()["origin"] == 0 for node in honest)
+    swarm.must_be_fetched(digest)
 
 
 def make_liar(swarm, digest):
@@ -148,7 +147,7 @@ def test_a_peer_that_lies_is_struck_and_left_alone(make_swarm):
     swarm.must_be_right(swarm.pull_all(digest, swarm.nodes[1:]))
     assert liar.n_served > 0
     wait_until(lambda: strikes(swarm, "liar") > 0, "the strike", 10)
-    assert swarm.origin_bytes(digest) == 1.0
+    swarm.must_be_fetched(digest)
     # Struck for one blob, it is not asked for another one either.
     other = swarm.add_blob(8 * MIB)
     liar.hello(have=[(other, swarm.sizes[other])])
