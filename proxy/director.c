@@ -211,20 +211,15 @@ static void refuse(struct directed *directed, const char *why)
     enter(directed, DIRECTOR_REFUSED, why);
 }
 
-static void copy_name(wire_name out, const char *name)
-{
-    DT_ASSERT(dt_text_print(out, sizeof(wire_name), "%s", name != NULL ? name : ""));
-}
-
 static void fill_join(void *arg, struct wire_join *out)
 {
     struct directed *directed = arg;
     struct proxy_director *director = directed->director;
     const struct proxy_options *options = director->opts.options;
     const char *address = supernodes_address(director->opts.supernodes);
-    copy_name(out->name, options->node_name);
-    copy_name(out->site, options->site);
-    copy_name(out->rack, options->rack);
+    wire_name_copy(out->name, options->node_name);
+    wire_name_copy(out->site, options->site);
+    wire_name_copy(out->rack, options->rack);
     DT_ASSERT(dt_text_print(out->address, sizeof out->address, "%s", address));
     out->up_slots = DIRECTOR_UP_SLOTS;
     out->down_slots = DIRECTOR_DOWN_SLOTS;

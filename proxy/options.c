@@ -5,9 +5,10 @@
  *   zeroed -> proxy_options_load() -> read-only -> proxy_options_fini()
  *
  * The table feeds the flags, the environment, the file, --help, the man page and the sample. What a
- * single value cannot show wrong (a certificate without a key, an open admin port without a token)
- * is checked here after everything was read; what is legal and yet probably a mistake is a warning.
- * A new option: a field in options.h, a row here, a check if it has bounds. Main thread only.
+ * single value cannot show wrong (a certificate without a key) is checked here after everything was
+ * read; what is legal and yet probably a mistake is a warning. What both daemons are told is
+ * checked in transfer/process.c. A new option: a field in options.h, a row here, a check if it has
+ * bounds. Main thread only.
  */
 #include "proxy/options.h"
 

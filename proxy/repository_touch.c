@@ -1,8 +1,7 @@
 /*
  * proxy/repository_touch.c - upstream's record of pulls, kept true although we answer them.
  *
- *   (answered from the cache) -> due? -> GET in the background -> noted for `touch`   | not due:
- * nothing
+ *   (answered from the cache) -> due? -> GET in the background -> noted for `touch`
  *
  * Harbor notes a pull on a manifest's GET and on nothing else
  * (docs/internals/registry-behaviour.md): behind a cache, what is in use looks forgotten, and "keep

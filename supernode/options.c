@@ -4,8 +4,9 @@
  *
  *   zeroed -> supernode_options_load() -> read-only -> supernode_options_fini()
  *
- * Rows that the node's proxy has too are macros of transfer/option_rows.h. A new option: a field in
- * options.h, a row here, a check if it has bounds. Main thread only.
+ * Rows that the node's proxy has too are macros of transfer/option_rows.h, their checks are in
+ * transfer/process.c. A new option: a field in options.h, a row here, a check if it has bounds.
+ * Main thread only.
  */
 #include "supernode/options.h"
 

@@ -1,8 +1,8 @@
 /*
  * supernode/proof.h - is it true that a node serves wrong bytes?
  *
- *   accusation -> fetch that piece from the accused ourselves -> wrong: proved | right, or no
- * answer
+ *   accusation -> fetch that piece from the accused ourselves -> wrong: proved
+ *                                                             -> right, or no answer: nothing
  *
  * A receiver's word alone hurts nobody. At most PROOFS_AT_ONCE run, each node and piece once per
  * PROOF_AGAIN_MS; what is above is dropped: if it is true, there will be another accusation. Runs

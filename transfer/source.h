@@ -1,14 +1,14 @@
 /*
  * transfer/source.h - where the bytes of a blob can come from. One interface for all kinds.
  *
- * An origin, a standby registry, and later a peer or a seed differ in how they are asked, not in
- * how a task uses them: so falling back is a choice the planner makes, not a second code path.
+ * An origin, a standby registry, a peer and a seed differ in how they are asked, not in how a task
+ * uses them: so falling back is a choice the planner makes, not a second code path.
  *
  *   source:  made by its kind -> fetch()* -> free()           (owned by one task, on its home loop)
  *   fetch:   STARTED -> on_size? -> on_data* -> on_done        any -> cancel()
  *
- * A new kind: fill a `struct source_ops`, make its sources in task_sources_add(), and give it a row
- * in SOURCE_KINDS.
+ * A new kind: fill a `struct source_ops`, give it a row in SOURCE_KINDS, and make its sources where
+ * they become known: task_sources_add() for those of a client's way, else a director.
  */
 #ifndef DARTER_TRANSFER_SOURCE_H
 #define DARTER_TRANSFER_SOURCE_H

@@ -149,6 +149,8 @@ int cli_drain(struct cli *);
 int cli_undrain(struct cli *);
 int cli_limits(struct cli *);
 
+/* ---- show.c: what is printed ---- */
+
 /* What a document is for people. */
 typedef void (*cli_draw_f)(struct dt_text *out, const json_t *document);
 /* Prints a document on stdout, as it is or drawn, as --json says, and releases it. CLI_OK. */

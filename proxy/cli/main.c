@@ -1,5 +1,5 @@
 /*
- * proxy/cli/main.c - `darter`: looks into darter-proxy and manages its cache.
+ * proxy/cli/main.c - `darter`: looks into a running daemon of this machine and manages it.
  */
 #include <stdio.h>
 
