@@ -23,7 +23,6 @@
 #define WRITER_MAGIC 0xdac4e004u
 
 struct cache_reader;
-struct cache_writer;
 
 /* ---- open blobs (blob.c) ---- */
 

@@ -27,7 +27,6 @@ struct removal {
     enum removal_kind kind;
     struct cache_completion completion;
     struct index_entry entry;
-    bool is_marked;
     struct cache_blob *blob; /* a reference */
 };
 
