@@ -156,14 +156,17 @@ static bool accept_one(struct httpd_share *share)
     errno = 0;
     sock = h2o_evloop_socket_accept(share->listener);
     if (sock != NULL) {
+        share->is_short = false;
         conn_open(share, sock);
         return true;
     }
     (void)atomic_fetch_sub(&server->n_connections, 1);
     /* The listener stays readable without descriptors: polling it would burn a core. */
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        dt_log_warn("accept_paused", "server=%s connections=%u error=\"%s\"", server->opts.name,
-                    dt_httpd_connections(server), strerror(errno));
+        if (!share->is_short) /* not at every try: it may last for hours */
+            dt_log_warn("accept_paused", "server=%s connections=%u error=\"%s\"", server->opts.name,
+                        dt_httpd_connections(server), strerror(errno));
+        share->is_short = true;
         accept_pause(share);
     }
     return false;

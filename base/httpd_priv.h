@@ -94,6 +94,7 @@ struct httpd_share {
     struct dt_tls *tls;     /* a reference, or NULL; what accept_ctx.ssl_ctx belongs to */
     h2o_socket_t *listener; /* owned; NULL once draining */
     struct dt_timer resume; /* armed while accepting is paused */
+    bool is_short;          /* of descriptors, and said so */
     h2o_linklist_t conns;
     unsigned n_streaming;
     char *tls_buf;           /* owned; HTTPD_TLS_CHUNK bytes, used within one call only */
