@@ -2,7 +2,8 @@
  * supernode/node.c - hellos, and who is here. See node.h.
  *
  * A node that was restarted comes with a new id: its old row goes when the new one says hello under
- * the same name and the old one is silent. A node whose full list is not known is asked for it.
+ * the same name and either the old one is silent or the new one is found where the old one was. A
+ * node whose full list is not known is asked for it.
  */
 #define LOG_COMPONENT "node"
 #include "supernode/node.h"
@@ -113,19 +114,27 @@ static void set_rates(struct node *node, const struct wire_hello *hello, uint64_
     node->bad_pieces = hello->bad_pieces;
 }
 
-static void drop_predecessors(struct supernode *supernode, const struct wire_hello *hello)
+/* Of two with one name at one address the earlier one was killed: nobody is sent to it, and nobody
+ * counts it, until its three intervals are over. */
+static void drop_predecessors(struct supernode *supernode, const struct wire_hello *hello,
+                              const char *address)
 {
     struct node *node, *next;
-    HASH_ITER (hh, supernode->nodes->nodes, node, next)
-        if (!node->is_here && strcmp(node->name, hello->name) == 0 &&
-            strcmp(node->id, hello->node) != 0)
+    HASH_ITER (hh, supernode->nodes->nodes, node, next) {
+        if (strcmp(node->name, hello->name) != 0 || strcmp(node->id, hello->node) == 0)
+            continue;
+        if (strcmp(node->address, address) == 0)
+            set_gone(supernode, node, "restarted");
+        if (!node->is_here)
             drop_node(supernode, node);
+    }
 }
 
-static struct node *make_node(struct supernode *supernode, const struct wire_hello *hello)
+static struct node *make_node(struct supernode *supernode, const struct wire_hello *hello,
+                              const char *address)
 {
     struct supernode_nodes *nodes = supernode->nodes;
-    drop_predecessors(supernode, hello);
+    drop_predecessors(supernode, hello, address);
     if (HASH_COUNT(nodes->nodes) >= SUPERNODE_NODES_MAX)
         return NULL;
     struct node *node = dt_new(struct node);
@@ -160,7 +169,7 @@ static bool hear(struct supernode *supernode, struct supernode_request *request,
     HASH_FIND_STR(supernode->nodes->nodes, hello->node, node);
     if (node == NULL && hello->is_bye)
         return false;
-    if (node == NULL && (node = make_node(supernode, hello)) == NULL) {
+    if (node == NULL && (node = make_node(supernode, hello, address)) == NULL) {
         (void)dt_err_set(err, DT_EBUSY, "no more than %u nodes", SUPERNODE_NODES_MAX);
         return false;
     }
