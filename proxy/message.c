@@ -39,13 +39,32 @@ int message_send(struct message *message, const struct message_opts *opts,
     return rc;
 }
 
+#define DETAIL_MAX 100
+
+/* The detail of a problem document, for people: an answer that is not signed may say anything. */
+static const char *quote_detail(char out[DETAIL_MAX], const char *body, size_t len)
+{
+    static const char before[] = "\"detail\":\"";
+    const char *at = len > 0 ? memmem(body, len, before, sizeof before - 1) : NULL;
+    size_t n = 0;
+    if (at != NULL)
+        for (at += sizeof before - 1; at < body + len && *at != '"' && n < DETAIL_MAX - 3; at++)
+            out[2 + n++] = *at >= ' ' && *at <= '~' ? *at : '\'';
+    out[0] = n > 0 ? ':' : '\0';
+    out[1] = ' ';
+    out[2 + n] = '\0';
+    return out;
+}
+
 int message_check(const struct message *message, struct dt_fetch *fetch, int status,
                   const char *body, size_t len, struct dt_err *err)
 {
+    char detail[DETAIL_MAX];
     if (status != 200)
-        return dt_err_set(err, status == 401 ? DT_EDENIED : DT_EPROTO, "%.120s: HTTP status %d%s",
+        return dt_err_set(err, status == 401 ? DT_EDENIED : DT_EPROTO, "%.80s: HTTP status %d%s%s",
                           message->url, status,
-                          status == 401 ? ": another cluster key, or a clock that is wrong" : "");
+                          status == 401 ? ": another cluster key, or a clock that is wrong" : "",
+                          quote_detail(detail, body, len));
     return wire_auth_check_reply(message->keys, dt_fetch_header(fetch, WIRE_HEADER_AUTH),
                                  message->auth.nonce, body, len, err);
 }

@@ -10,10 +10,20 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/text.h"
 #include "transfer/piece_server.h"
 
-#define REQUEST_MAGIC 0x73726571u
+#define REQUEST_MAGIC      0x73726571u
+#define STRANGERS_PAUSE_US (60 * 1000000u)
+
+static DT_DEFINE_COUNTER(metric_strangers, "darter_supernode_unauthentic_total", NULL,
+                         "Messages refused for their key or clock.");
+
+void supernode_request_register_metrics(void)
+{
+    dt_metric_register(&metric_strangers);
+}
 
 /* ---- failures ---- */
 
@@ -51,6 +61,20 @@ static void refuse_at_once(struct dt_http_req *http, int status, const struct dt
                  DT_LOG_Q(err->msg));
     dt_http_on_end(http, nothing_held, NULL);
     reply_problem(http, status, err);
+}
+
+/* One with another key or a wrong clock asks for ever, and its own log is far away: said here too,
+ * once a minute, because whoever reaches the port could write the log full. */
+static void note_stranger(struct supernode *supernode, const struct dt_http_req *http,
+                          const struct dt_err *err)
+{
+    uint64_t now_us = dt_mono_us(), due_us = atomic_load(&supernode->say_strangers_us);
+    dt_metric_add(&metric_strangers, 1);
+    if (now_us >= due_us && atomic_compare_exchange_strong(&supernode->say_strangers_us, &due_us,
+                                                           now_us + STRANGERS_PAUSE_US))
+        dt_log_warn("not_authentic", "from=%s reason=%s what=%s", dt_http_peer(http),
+                    DT_LOG_Q(err->msg),
+                    DT_LOG_Q("refused, and so will be its next messages; said once a minute"));
 }
 
 /* ---- the answer, back on the connection's loop ---- */
@@ -246,6 +270,8 @@ static void take(struct supernode *supernode, struct dt_http_req *http, const st
     int rc = wire_auth_check_request(request->nonce, supernode->keys,
                                      dt_http_header(http, "darter-auth"), path->path,
                                      (struct dt_key_part){body, len}, dt_wall_ms(), &err);
+    if (rc < 0)
+        note_stranger(supernode, http, &err);
     if (rc == 0) {
         rc = path->decode(request, body, len, &err);
         status = rc == -DT_EDENIED ? 401 : 400;

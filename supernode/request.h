@@ -57,6 +57,8 @@ void supernode_request_refuse(struct supernode_request *);
 int supernode_request_address(wire_address out, const struct supernode_request *, const char *told,
                               struct dt_err *err);
 
+void supernode_request_register_metrics(void);
+
 /* Called by request.c on the home loop. */
 void supernode_exchange_arrived(struct supernode_request *); /* exchange.c */
 void supernode_exchange_broke(struct supernode_request *);   /* its client has gone */

@@ -5,6 +5,7 @@
 
 #include "supernode/node_priv.h"
 #include "supernode/proof.h"
+#include "supernode/request.h"
 #include "supernode/seed.h"
 #include "supernode/task_priv.h"
 #include "transfer/piece_server.h"
@@ -18,6 +19,7 @@ void supernode_core_new(struct supernode *supernode)
     supernode_nodes_new(supernode);
     supernode_tasks_new(supernode);
     supernode_proofs_new(supernode);
+    supernode_request_register_metrics();
     supernode->pieces =
         piece_server_new(&(struct piece_server_opts){.transfer = &supernode->transfer,
                                                      .keys = supernode->keys,

@@ -63,6 +63,7 @@ struct supernode {
     /* any thread */
     _Atomic bool is_draining; /* POST /v1/drain: no new tasks here; nodes ask the next one */
     _Atomic bool is_stopping; /* the process ends */
+    _Atomic uint64_t say_strangers_us; /* not before: who fails to prove the key (monotonic) */
 };
 
 /* Needs `transfer` complete but for `director`. */
