@@ -396,6 +396,19 @@ static void attach(struct supernode_seed *seed, const struct seed_way *way)
     seed->tried[seed->n_tried++ % SEED_WAYS_MAX] = hash_way(way);
 }
 
+/* One that can store nothing fetches nothing: no registry need hear of the blob twice, and the
+ * node may ask another supernode. */
+static bool has_room(struct supernode_seed *seed)
+{
+    struct cache_usage usage;
+    cache_usage(&usage, seed->supernode->transfer.cache);
+    if (usage.is_usable && !usage.is_full)
+        return true;
+    (void)dt_err_set(&seed->err, DT_ENOSPACE, "%s", usage.reason);
+    settle_soon(seed);
+    return false;
+}
+
 static bool is_at_work(const struct supernode_seed *seed)
 {
     return seed->fill != NULL || count_tickets(seed, false) > 0;
@@ -431,10 +444,10 @@ void supernode_seed_offer(struct supernode_seed *seed, const struct seed_way *wa
         open_reader(seed);
     if (is_whole(seed))
         return;
-    if (!is_at_work(seed) && supernode_task_needs_registry(seed->task))
-        attach(seed, way); /* also a way that failed before: things change */
-    else if (is_at_work(seed) && !was_tried(seed, hash_way(way)))
+    if (is_at_work(seed) && !was_tried(seed, hash_way(way)))
         attach(seed, way);
+    else if (!is_at_work(seed) && supernode_task_needs_registry(seed->task) && has_room(seed))
+        attach(seed, way); /* also a way that failed before: things change */
 }
 
 void supernode_seed_reconsider(struct supernode_seed *seed)
@@ -443,7 +456,7 @@ void supernode_seed_reconsider(struct supernode_seed *seed)
         task_step_soon(seed->fill);
     if (is_whole(seed) || is_at_work(seed) || seed->upstream == NULL ||
         seed->task->state == SUPERNODE_TASK_GONE || seed->task->n_present == 0 ||
-        !supernode_task_needs_registry(seed->task))
+        !supernode_task_needs_registry(seed->task) || !has_room(seed))
         return;
     struct seed_way way = {.upstream = seed->upstream,
                            .repository = seed->repository,
@@ -538,6 +551,13 @@ static bool wants_from_registry(void *object, uint32_t piece)
     return !is_elsewhere;
 }
 
+static uint64_t patience_ms(void *object)
+{
+    struct supernode_seed *seed = object;
+    bool is_all_there_is = seed->task != NULL && seed->task->swarm == NULL;
+    return is_all_there_is ? SEED_PATIENCE_MS : TRANSFER_GIVE_UP_MS;
+}
+
 static void landed(void *object)
 {
     look_soon(object);
@@ -563,6 +583,7 @@ const struct transfer_director_ops supernode_director_ops = {
     .opened = opened,
     .may_ask_registries = may_ask_registries,
     .wants_from_registry = wants_from_registry,
+    .patience_ms = patience_ms,
     .landed = landed,
     .end = end,
 };

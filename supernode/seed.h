@@ -21,6 +21,9 @@
 #define SEED_WAYS_MAX     16u /* attached and not yet answered; remembered as tried */
 #define SEED_SUMS_AT_ONCE 4u
 #define SEED_CHUNK_BYTES  (256 * 1024u)
+/* While nobody has anything of the blob, a supernode that reaches no registry says so soon: every
+ * node may reach one, and they all wait for its word. */
+#define SEED_PATIENCE_MS 1500u
 
 struct supernode_seed *supernode_seed_new(struct supernode_task *);
 /* The task is forgotten, or its loop ends: tickets and file are let go. *seed = NULL. */

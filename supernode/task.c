@@ -338,7 +338,9 @@ void supernode_task_gone(struct supernode_task *task, const struct dt_err *err)
 {
     struct task_peer *peer, *next;
     char name[13];
-    dt_log_warn("task_gone", "blob=%s peers=%u code=%s reason=%s",
+    /* That there is no room was said once, by the cache. */
+    enum dt_log_level level = err->code == DT_ENOSPACE ? DT_LOG_INFO : DT_LOG_WARN;
+    dt_log_line(level, LOG_COMPONENT, "task_gone", "blob=%s peers=%u code=%s reason=%s",
                 dt_digest_short(name, &task->digest), task->n_present, dt_code_name(err->code),
                 DT_LOG_Q(err->msg));
     task->state = SUPERNODE_TASK_GONE;

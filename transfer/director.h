@@ -17,6 +17,8 @@
 #include "cache/pieces.h"
 #include "transfer/task.h"
 
+#define TRANSFER_GIVE_UP_MS 10000u /* registries that fail, without a byte from anybody */
+
 struct task;
 
 struct transfer_director_ops {
@@ -32,6 +34,9 @@ struct transfer_director_ops {
     bool (*may_ask_registries)(void *object);
     /* Must this piece come from a registry? NULL = all that are missing. */
     bool (*wants_from_registry)(void *object, uint32_t piece);
+    /* For how long may registries fail, without a byte from anybody, before the task is given up?
+     * Asked when each of them has failed. NULL = TRANSFER_GIVE_UP_MS. */
+    uint64_t (*patience_ms)(void *object);
     /* A step of the task: start fetches that were ordered (task_fetch_piece()). May be NULL. */
     void (*step)(void *object);
     /* More bytes are in the file. May be NULL. */

@@ -69,6 +69,13 @@ bool task_director_may_ask(struct task *task)
     return task->director == NULL || ops_of(task)->may_ask_registries(task->director);
 }
 
+uint64_t task_director_patience_ms(struct task *task)
+{
+    if (task->director == NULL || ops_of(task)->patience_ms == NULL)
+        return TRANSFER_GIVE_UP_MS;
+    return ops_of(task)->patience_ms(task->director);
+}
+
 bool *task_director_list_elsewhere(struct task *task)
 {
     const struct cache_pieces *pieces = cache_writer_pieces(task->writer);

@@ -159,7 +159,10 @@ static bool is_hopeless(struct task *task)
     bool is_size_settled = task->writer != NULL && !task->is_size_contradicted;
     if (!is_size_settled && task->err.code == DT_EPROTO && all_failed)
         return true; /* asked again, they would contradict the size again */
-    return dt_loop_now_ms(task->loop) - task->progress_ms > TASK_GIVE_UP_MS && all_failed;
+    /* A registry that limits its rate asked for patience. */
+    uint64_t patience_ms =
+        task->err.code == DT_EBUSY ? TRANSFER_GIVE_UP_MS : task_director_patience_ms(task);
+    return all_failed && dt_loop_now_ms(task->loop) - task->progress_ms > patience_ms;
 }
 
 /* All sources contradict the manifest's size: believe them, and the digest will tell. */

@@ -19,8 +19,7 @@
 #define TASK_CHUNK_BYTES     (256 * 1024u)
 #define TASK_TICK_MS         250u
 #define TASK_RETRY_BASE_MS   250u
-#define TASK_RETRY_DOUBLINGS 4u     /* a source that fails again waits 4 s at most */
-#define TASK_GIVE_UP_MS      10000u /* without a byte from anybody */
+#define TASK_RETRY_DOUBLINGS 4u /* a source that fails again waits 4 s at most */
 /* A stream that gave less before it broke made no progress. */
 #define TASK_PROGRESS_BYTES (64 * 1024u)
 #define TASK_ATTEMPTS_MAX   4  /* whole-blob attempts after a wrong digest or size */
@@ -167,7 +166,8 @@ void task_director_begin(struct task *, const struct task_ticket *);
 void task_director_wish(struct task *, const struct task_ticket *);
 void task_director_opened(struct task *);
 void task_director_step(struct task *);
-bool task_director_may_ask(struct task *); /* registries, now */
+bool task_director_may_ask(struct task *);         /* registries, now */
+uint64_t task_director_patience_ms(struct task *); /* with registries that all fail */
 /* Per piece whether it comes from elsewhere than registries; NULL: none does. Caller frees. */
 bool *task_director_list_elsewhere(struct task *);
 void task_director_landed(struct task *);
