@@ -138,7 +138,7 @@ static void begin_session(struct directed *directed)
 static bool join(struct directed *directed)
 {
     if (!supernodes_pick(&directed->supernode, directed->director->opts.supernodes,
-                         &directed->digest, 0))
+                         &directed->digest, directed->sent_away))
         return false;
     directed->n_unknown = 0;
     directed->has_passed = false;
@@ -177,20 +177,19 @@ static void on_time(void *arg)
 /* A supernode that fails at once cost no time yet: where another one is up, it is asked before the
  * registries are, so that a site asks them once also while a supernode dies. After silence nobody
  * is waited for a second time. */
-static bool pass_on(struct directed *directed, const struct dt_err *why)
+static bool pass_on(struct directed *directed, const char *why)
 {
     struct supernodes *supernodes = directed->director->opts.supernodes;
     struct supernode_view other;
     char task[13];
-    if (why->code == DT_ETIMEOUT || directed->has_passed || director_mode_may_ask(directed->mode) ||
-        !supernodes_pick(&directed->supernode, supernodes, &directed->digest, 0))
+    if (!supernodes_pick(&directed->supernode, supernodes, &directed->digest, directed->sent_away))
         return false;
     supernodes_view(&other, supernodes, directed->supernode);
     dt_log_info("swarm_passed", "task=%s to=%s reason=%s", dt_digest_short(task, &directed->digest),
-                other.url, DT_LOG_Q(why->msg));
+                other.url, DT_LOG_Q(why));
     directed->has_passed = true;
     begin_session(directed);
-    enter(directed, DIRECTOR_PASSED, why->msg);
+    enter(directed, DIRECTOR_PASSED, why);
     return true;
 }
 
@@ -200,7 +199,9 @@ void directed_lose(struct directed *directed, const struct dt_err *why)
     directed_drop_orders(directed, true);
     directed->is_takeover = true;
     supernodes_failed(directed->director->opts.supernodes, directed->supernode, why);
-    if (!pass_on(directed, why))
+    bool may_pass =
+        why->code != DT_ETIMEOUT && !directed->has_passed && !director_mode_may_ask(directed->mode);
+    if (!may_pass || !pass_on(directed, why->msg))
         enter(directed, DIRECTOR_SILENT, why->msg);
 }
 
@@ -209,6 +210,23 @@ static void refuse(struct directed *directed, const char *why)
     exchange_free(&directed->exchange);
     directed_drop_orders(directed, false);
     enter(directed, DIRECTOR_REFUSED, why);
+}
+
+/* Its disk is full, its descriptors are used up, it has too many tasks: the next one may do better,
+ * and the site's registry is spared. Each of them is left once, so this ends. */
+static void on_gone(struct directed *directed, const struct dt_err *why)
+{
+    bool is_its_own = why->code == DT_ENOSPACE || why->code == DT_EBUSY || why->code == DT_EIO;
+    if (is_its_own) {
+        _Static_assert(PROXY_SUPERNODES_MAX <= 32, "a bit for each");
+        directed->sent_away |= 1u << directed->supernode;
+        exchange_free(&directed->exchange);
+        directed_drop_orders(directed, true);
+        directed->is_takeover = true;
+        if (pass_on(directed, why->msg))
+            return;
+    }
+    refuse(directed, why->msg);
 }
 
 static void fill_join(void *arg, struct wire_join *out)
@@ -333,7 +351,7 @@ static void on_reply(void *arg, const struct wire_exchange_reply *const_reply)
         on_open(directed, &reply);
         break;
     case WIRE_GONE:
-        refuse(directed, reply.err.msg);
+        on_gone(directed, &reply.err);
         break;
     default:
         on_unknown(directed);

@@ -34,6 +34,7 @@ struct directed {
     size_t supernode;          /* of the session, or of the last one */
     bool has_joined;           /* logged once per session */
     bool has_passed;           /* the session took the place of one that failed; not open yet */
+    uint32_t sent_away;        /* a bit per supernode that cannot help this task: never again */
     bool is_takeover;          /* a session was lost before */
     bool is_leaving_registries;
     unsigned n_unknown;           /* sessions that were forgotten since the last piece */
