@@ -153,26 +153,14 @@ const struct dt_config_spec proxy_config_spec = {
 
 /* ---- what may not be told ---- */
 
-/* So little would never bring a blob in; and whoever writes 100 means 100 MiB. */
-#define LIMIT_MIN_BYTES (64 * 1024u)
-static int check_limit(const char *name, uint64_t bytes, struct dt_err *err)
-{
-    if (bytes == 0 || bytes >= LIMIT_MIN_BYTES)
-        return 0;
-    return dt_err_set(
-        err, DT_EINVAL,
-        "%s: %llu bytes per second are too few, use 64KiB or more, or 0B for no limit", name,
-        (unsigned long long)bytes);
-}
-
 static int check_bounds(const struct proxy_options *options, struct dt_err *err)
 {
     const uint64_t hour_ms = 3600 * 1000, year_ms = 366 * 24 * hour_ms;
     int rc = transfer_check_sources(&options->transfer, err);
     if (rc == 0)
-        rc = check_limit("limit-up", options->limit_up_bytes, err);
+        rc = transfer_check_limit("limit-up", options->limit_up_bytes, err);
     if (rc == 0)
-        rc = check_limit("limit-down", options->limit_down_bytes, err);
+        rc = transfer_check_limit("limit-down", options->limit_down_bytes, err);
     if (rc == 0)
         rc = transfer_check_duration("tag-budget", options->tag_budget_ms, 10, hour_ms, err);
     if (rc == 0)

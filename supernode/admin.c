@@ -12,6 +12,7 @@
 #include "base/http.h"
 #include "base/units.h"
 #include "supernode/admin_priv.h"
+#include "transfer/option_checks.h"
 
 /* clang-format off */
 static const struct dt_admin_route routes[] = {
@@ -73,7 +74,9 @@ int supernode_admin_rate(uint64_t *out, const struct dt_admin_call *call, const 
         rc = dt_size_parse(out, text, &why);
     if (rc < 0)
         return dt_err_set(err, DT_EINVAL, "%s: %.200s", key, why.msg);
-    return found;
+    if (found > 0 && *out != UINT64_MAX)
+        rc = transfer_check_limit(key, *out, err);
+    return rc < 0 ? rc : found;
 }
 
 json_t *supernode_admin_json_rate(uint64_t bytes_s)

@@ -18,7 +18,6 @@
 #include "transfer/option_rows.h"
 
 #define UPLOADS_MAX 65536
-#define RATE_MAX    (1ULL << 40) /* bytes per second */
 
 #define AT(field) offsetof(struct supernode_options, field)
 
@@ -150,7 +149,7 @@ static int check_bounds(const struct supernode_options *options, struct dt_err *
         {"node-limit-down", options->node_limit_down_bytes},
     };
     for (size_t i = 0; rc == 0 && i < sizeof rates / sizeof rates[0]; i++)
-        rc = transfer_check_range(rates[i].name, rates[i].value, 0, RATE_MAX, err);
+        rc = transfer_check_limit(rates[i].name, rates[i].value, err);
     return rc;
 }
 

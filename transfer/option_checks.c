@@ -28,6 +28,21 @@ int transfer_check_range(const char *name, uint64_t value, uint64_t min, uint64_
                       min, max);
 }
 
+/* So little would never bring a blob in (nodes count it as the least); and whoever writes 100 means
+ * 100 MiB. */
+#define LIMIT_MIN_BYTES (64 * 1024u)
+#define LIMIT_MAX_BYTES (1ULL << 40)
+int transfer_check_limit(const char *name, uint64_t bytes, struct dt_err *err)
+{
+    if (bytes == 0 || (bytes >= LIMIT_MIN_BYTES && bytes <= LIMIT_MAX_BYTES))
+        return 0;
+    return dt_err_set(err, DT_EINVAL,
+                      "%s: %" PRIu64
+                      " bytes per second are too %s, use 64KiB to 1TiB, or 0B for no "
+                      "limit",
+                      name, bytes, bytes < LIMIT_MIN_BYTES ? "few" : "many");
+}
+
 int transfer_check_duration(const char *name, uint64_t ms, uint64_t min_ms, uint64_t max_ms,
                             struct dt_err *err)
 {

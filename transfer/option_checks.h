@@ -15,6 +15,8 @@ int transfer_check_range(const char *name, uint64_t value, uint64_t min, uint64_
                          struct dt_err *err);
 int transfer_check_duration(const char *name, uint64_t ms, uint64_t min_ms, uint64_t max_ms,
                             struct dt_err *err);
+/* Bytes per second; 0 = no limit. */
+int transfer_check_limit(const char *name, uint64_t bytes, struct dt_err *err);
 int transfer_check_sources(const struct transfer_options *, struct dt_err *err);
 int transfer_check_address(struct dt_addr *out, const char *name, const char *text,
                            struct dt_err *err);

@@ -107,6 +107,7 @@ def test_a_ban_survives_a_restart(supernode):
     ("/v1/nodes/a%zz/ban", "POST"), (f"/v1/nodes/{'a' * 65}/ban", "POST"),
     ("/v1/nodes/a%2Fb/limits?up=1MiB", "PUT"), ("/v1/nodes/a%2Fb/limits", "DELETE"),
     ("/v1/nodes/a/limits", "PUT"), ("/v1/nodes/a/limits?up=x", "PUT"),
+    ("/v1/nodes/a/limits?up=100", "PUT"), ("/v1/limits?task=100", "PUT"),
     ("/v1/nodes/a/limits?down=x", "PUT"), (f"/v1/nodes/a/ban?reason={'x' * 1000}", "POST"),
     ("/v1/limits", "PUT"), ("/v1/limits?up=x", "PUT"), ("/v1/limits?up=1MiB&task=x", "PUT")])
 def test_what_makes_no_sense_is_a_bad_request(supernode, target, method):

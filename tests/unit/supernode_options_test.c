@@ -69,6 +69,7 @@ static void options__what_makes_no_sense_is_refused(void **state)
         {KEY "--cache-max 1KiB", "cache-max: "},
         {KEY "--max-uploads 0", "max-uploads: 0 is out of bounds"},
         {KEY "--limit-up 2000TiB", "limit-up: "},
+        {KEY "--task-limit 100", "task-limit: 100 bytes per second are too few"},
         {KEY "--limit-down 2000TiB", "limit-down: "},
         {KEY "--task-limit 2000TiB", "task-limit: "},
         {KEY "--node-limit-up 2000TiB", "node-limit-up: "},
