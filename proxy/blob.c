@@ -117,8 +117,11 @@ static void reply_stream(struct proxy_blob *blob)
 {
     struct proxy_request *request = blob->request;
     bool is_part = blob->range.kind == DT_RANGE_SATISFIABLE;
+    int source = transfer_task_source(blob->ticket);
     dt_timer_clear(&blob->deadline);
     blob->is_waiting = false;
+    if (source >= 0) /* by now it is known who delivers: in a swarm not before */
+        request->source = source;
     proxy_head_add_blob(request);
     if (is_part)
         proxy_head_add_part(request, blob->body.first, blob->body.first + blob->body.len,

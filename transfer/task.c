@@ -101,18 +101,21 @@ static void tell_all(struct task *task, const struct task_event *event)
         tell(t, event);
 }
 
-/* Who gave most so far; before the first byte, who is asked. In a swarm first copies are a seed's.
- */
-static int current_source(struct task *task)
+/* Who gave most so far; -1 = nobody anything. */
+static int main_source(const struct task *task)
 {
     size_t most = SOURCE_ORIGIN;
     for (size_t i = 0; i < SOURCE_KIND_END; i++)
         if (task->kind_bytes[i] > task->kind_bytes[most])
             most = i;
-    if (task->kind_bytes[most] > 0)
-        return (int)most;
-    if (!task_director_may_ask(task))
-        return SOURCE_SEED;
+    return task->kind_bytes[most] > 0 ? (int)most : -1;
+}
+
+/* What is said until there are bytes: who is asked. */
+static int current_source(const struct task *task)
+{
+    if (main_source(task) >= 0)
+        return main_source(task);
     for (size_t i = 0; i < TASK_SLOTS; i++)
         if (task->streams[i].source != NULL)
             return (int)task->streams[i].source->kind;
@@ -282,7 +285,21 @@ static void link_ticket(struct task *task, struct task_ticket *ticket)
         task->tickets->prev = ticket;
     task->tickets = ticket;
     task->n_tickets++;
+    atomic_store(&ticket->source, main_source(task));
     task_hunger_begin(task, ticket);
+}
+
+void task_tell_source(struct task *task, enum source_kind kind)
+{
+    for (struct task_ticket *t = task->tickets; t != NULL; t = t->next) {
+        int none = -1;
+        (void)atomic_compare_exchange_strong(&t->source, &none, (int)kind);
+    }
+}
+
+int transfer_task_source(struct task_ticket *ticket)
+{
+    return ticket != NULL ? atomic_load(&ticket->source) : -1;
 }
 
 /* The blob was sealed between the client's look-up and this message. */
@@ -341,6 +358,7 @@ struct task_ticket *transfer_task_attach(struct transfer *transfer, const struct
     ticket->authorization = dt_strdup(wish->authorization);
     ticket->size = wish->size;
     ticket->off = wish->off;
+    atomic_init(&ticket->source, -1);
     dt_loop_post(ticket->home, on_attach, ticket);
     return ticket;
 }

@@ -68,6 +68,10 @@ struct task_ticket *transfer_task_attach(struct transfer *, const struct dt_dige
 /* He has what he wanted, or has left. *ticket = NULL; no event follows. Harmless on NULL. */
 void transfer_task_detach(struct task_ticket **);
 
+/* The enum source_kind that most bytes came from when he came, else the one of the first that came
+ * since; -1 = none has. */
+int transfer_task_source(struct task_ticket *);
+
 /* ---- for the admin endpoint ---- */
 
 #define TASK_SOURCES_SHOWN 8

@@ -7,6 +7,7 @@
 #ifndef DARTER_TRANSFER_TASK_PRIV_H
 #define DARTER_TRANSFER_TASK_PRIV_H
 
+#include <stdatomic.h>
 #include <uthash.h>
 
 #include "cache/writer.h"
@@ -66,6 +67,9 @@ struct task_ticket {
     uint64_t front, waits_since_ms; /* task_hunger.c: the byte it waits for */
     bool has_event;                 /* its one event is on the way */
     struct task_ticket *prev, *next;
+    /* told by the home loop, read by the client's: enum source_kind of the first bytes, -1 = none
+     */
+    atomic_int source;
 };
 
 struct task {
@@ -112,6 +116,7 @@ struct task {
 /* task.c */
 void task_fail(struct task *, const struct dt_err *err);
 void task_tell_readable(struct task *);
+void task_tell_source(struct task *, enum source_kind); /* the first bytes of this kind came */
 void task_stream_through(struct task *);
 void task_done(struct task *);
 struct task *task_table_first(struct transfer_tasks *, unsigned loop_index);

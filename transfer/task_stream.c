@@ -227,6 +227,8 @@ void task_streams_keep_to_piece(struct task *task)
 static void count_bytes(struct task *task, const struct task_stream *stream, size_t len)
 {
     dt_metric_add(&kind_metrics[stream->source->kind], (int64_t)len);
+    if (task->kind_bytes[stream->source->kind] == 0)
+        task_tell_source(task, stream->source->kind);
     task->kind_bytes[stream->source->kind] += len;
     task->rate_bytes += len;
     task->progress_ms = dt_loop_now_ms(task->loop);
