@@ -145,6 +145,8 @@ static void avoid(struct supernode_swarm *swarm, struct swarm_peer *receiver, ui
     if (step > EVENT_REST_STEPS)
         step = EVENT_REST_STEPS;
     receiver->rest_until_ms = failure->now_ms + (EVENT_REST_MS << step);
+    if (swarm->rest_until_ms < receiver->rest_until_ms)
+        swarm->rest_until_ms = receiver->rest_until_ms;
 }
 
 bool supernode_swarm_failed(struct supernode_swarm *swarm, const struct supernode_failure *failure)

@@ -77,6 +77,8 @@ static void sweep(struct supernode_swarm *swarm, uint64_t now_ms)
         }
         look_for_late(swarm, slot, now_ms);
     }
+    if (now_ms >= swarm->rest_until_ms)
+        swarm->rest_until_ms = 0;
 }
 
 /* ---- what can be had ---------------------------------------------------------------------------

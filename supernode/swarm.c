@@ -250,6 +250,7 @@ struct supernode_swarm_view supernode_swarm_look(const struct supernode_swarm *s
         .n_assigned = swarm->n_assigned,
         .n_hedged = swarm->n_hedged,
         .n_finished = swarm->n_finished,
+        .is_resting = swarm->rest_until_ms > 0,
     };
 }
 

@@ -118,6 +118,7 @@ struct supernode_swarm_view {
     uint32_t n_pieces, n_peers, n_seeds, n_complete; /* complete: peers that hold all; no seeds */
     uint32_t n_flights;
     uint64_t n_assigned, n_hedged, n_finished;
+    bool is_resting; /* somebody is: time alone may change the plan */
 };
 struct supernode_peer_view {
     bool is_known, is_seed, is_quarantined, is_slow, is_complete;

@@ -88,6 +88,7 @@ struct supernode_swarm {
     uint64_t random;
     uint64_t sweep_at_ms;
     uint64_t trouble_until_ms;  /* nobody avoids anybody after this */
+    uint64_t rest_until_ms;     /* nobody rests after this; 0 = nobody does */
     struct supernode_rate rate; /* of all uploads */
     uint64_t n_assigned, n_hedged, n_finished;
 };

@@ -179,12 +179,21 @@ static void on_upkeep(void *arg)
         forget(task); /* one that went wrong at once: what is wrong about it may be what we know */
 }
 
-/* ---- turns of the planner: one per turn of the loop, and ticks while transfers run ---- */
+/* ---- turns of the planner: one per turn of the loop, and ticks while time changes the plan ----
+ */
+
+static bool is_time_in_play(const struct supernode_task *task)
+{
+    if (task->swarm == NULL)
+        return false;
+    struct supernode_swarm_view view = supernode_swarm_look(task->swarm);
+    return view.n_flights > 0 || view.is_resting;
+}
 
 static void take_turn(struct supernode_task *task)
 {
     supernode_task_turn(task);
-    if (task->swarm != NULL && supernode_swarm_look(task->swarm).n_flights > 0)
+    if (is_time_in_play(task))
         dt_timer_set(&task->tick, SUPERNODE_TICK_MS);
     else
         dt_timer_clear(&task->tick);

@@ -26,7 +26,7 @@
 #define SUPERNODE_HOLD_BUSY_MS   5000u
 #define SUPERNODE_SILENT_MS      10000u /* a peer without any exchange is gone */
 #define SUPERNODE_BROKEN_MS      2000u  /* ... and one whose exchange broke */
-#define SUPERNODE_TICK_MS        20u    /* of the planner, while transfers are on the way */
+#define SUPERNODE_TICK_MS        20u    /* of the planner: transfers run, or somebody rests */
 /* Of the seed at once. Enough to fill its link; with more, the last first copies would all arrive
  * together at the end instead of one after the other. */
 #define SUPERNODE_SEED_SLOTS     12u

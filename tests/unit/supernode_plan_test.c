@@ -461,8 +461,10 @@ static void plan__transfers_that_fail_together_are_one_rest(void **state)
     for (size_t i = 0; i < 8; i++)
         assert_true(report_failure(swarm, out[i], SUPERNODE_WHY_UNREACHABLE, 1));
     nothing(swarm, 50);
+    assert_true(supernode_swarm_look(swarm).is_resting);
     assert_int_equal(supernode_plan(swarm, 70, out, 8), 8); /* rests end in a sweep */
     assert_int_equal(out[0].from, seed);
+    assert_false(supernode_swarm_look(swarm).is_resting);
     supernode_swarm_free(&swarm);
 }
 
