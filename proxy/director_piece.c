@@ -354,7 +354,11 @@ static void note_failed(struct directed *directed, const struct directed_flight 
                     dt_digest_short(task, &directed->digest), (unsigned)flight->piece, flight->from,
                     DT_LOG_Q(source->name));
     } else {
-        dt_log_info("piece_failed", "task=%s piece=%u node=%s source=%s why=%s err=%s",
+        /* Transfers from a node that cannot be reached fail by the dozen: one line tells of them.
+         */
+        enum dt_log_level level = directed->n_failed_in_a_row == 1 ? DT_LOG_INFO : DT_LOG_DEBUG;
+        dt_log_line(level, LOG_COMPONENT, "piece_failed",
+                    "task=%s piece=%u node=%s source=%s why=%s err=%s",
                     dt_digest_short(task, &directed->digest), (unsigned)flight->piece, flight->from,
                     DT_LOG_Q(source->name), why_words[why], DT_LOG_Q(err->msg));
     }

@@ -123,8 +123,11 @@ static void add_line(struct dt_text *out, const char *title, const char *value)
 static void add_size_line(struct dt_text *out, const char *title, uint64_t bytes)
 {
     char size[24], text[64];
-    (void)dt_text_print(text, sizeof text, "%s (%" PRIu64 " bytes)", dt_size_format(size, bytes),
-                        bytes);
+    (void)dt_size_format(size, bytes);
+    if (bytes < 1024) /* "0 B" says it all */
+        (void)dt_text_print(text, sizeof text, "%s", size);
+    else
+        (void)dt_text_print(text, sizeof text, "%s (%" PRIu64 " bytes)", size, bytes);
     add_line(out, title, text);
 }
 
