@@ -1,9 +1,10 @@
 /*
  * base/metrics.h - counters, gauges and histograms in Prometheus text format (version 0.0.4).
  *
- * A metric is a static variable in the file it belongs to; it registers itself on first use, and
- * /metrics prints all that registered, sorted by name. Updating is one relaxed atomic addition;
- * any thread. Names follow Prometheus' conventions: darter_<what>_<unit>[_total].
+ * A metric is a static variable in the file it belongs to. Those of the macros are there, as 0,
+ * from the start: an alert on a counter's growth must see the step from 0 to 1. Others register on
+ * first use. /metrics prints all that registered, sorted by name. Updating is one relaxed atomic
+ * addition; any thread. Names follow Prometheus' conventions: darter_<what>_<unit>[_total].
  */
 #ifndef DARTER_BASE_METRICS_H
 #define DARTER_BASE_METRICS_H
@@ -31,10 +32,20 @@ struct dt_metric {
 
 #define DT_DEFINE_COUNTER(var, metric_name, metric_labels, metric_help)                            \
     struct dt_metric var = {                                                                       \
-        .name = metric_name, .labels = metric_labels, .help = metric_help, .kind = DT_COUNTER}
+        .name = metric_name, .labels = metric_labels, .help = metric_help, .kind = DT_COUNTER};    \
+    DT_SHOW_METRICS(&var, 1, var)
 #define DT_DEFINE_GAUGE(var, metric_name, metric_labels, metric_help)                              \
     struct dt_metric var = {                                                                       \
-        .name = metric_name, .labels = metric_labels, .help = metric_help, .kind = DT_GAUGE}
+        .name = metric_name, .labels = metric_labels, .help = metric_help, .kind = DT_GAUGE};      \
+    DT_SHOW_METRICS(&var, 1, var)
+/* Registers `n` of them before main(); `word` makes the function's name. */
+#define DT_SHOW_METRICS(first, n, word)                                                            \
+    __attribute__((constructor)) static void show_##word(void)                                     \
+    {                                                                                              \
+        for (size_t i = 0; i < (n); i++)                                                           \
+            dt_metric_register((first) + i);                                                       \
+    }                                                                                              \
+    _Static_assert((n) > 0, "there is one")
 
 /* Makes a metric show up (as 0) before its first event. */
 void dt_metric_register(struct dt_metric *);

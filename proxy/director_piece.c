@@ -30,6 +30,7 @@ static DT_DEFINE_COUNTER(metric_seed_pieces, "darter_swarm_pieces_total", "sourc
                            .help = "Fetches from peers and seeds that failed.",                    \
                            .kind = DT_COUNTER},
 static struct dt_metric metric_failures[WIRE_WHY_END] = {WIRE_WHYS(X)};
+DT_SHOW_METRICS(metric_failures, WIRE_WHY_END, failures);
 #undef X
 static const char *const why_words[] = {
 #define X(why, word) [WIRE_WHY_##why] = word,

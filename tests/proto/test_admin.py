@@ -1,4 +1,7 @@
 """The admin API: what operators and their monitoring see."""
+import os
+import re
+
 import pytest
 
 from lib import faults, wire
@@ -74,6 +77,16 @@ upstreams:
     text = darter.ask_admin("/v1/config").body.decode()
     assert darter.cache in text
     assert "very-secret" not in text and "very-secret" not in darter.log
+
+
+def test_every_metric_to_watch_is_there_before_its_first_event(darter):
+    path = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "operations.md")
+    with open(path, encoding="utf-8") as file:
+        section = file.read().split("\n## Metrics\n")[1].split("\n## ")[0]
+    wanted = set(re.findall(r"`(darter_[a-z_]+)", section)) - {"darter_supernode_up"}
+    assert len(wanted) > 20
+    shown = set(re.findall(r"^(darter_[a-z_]+)", darter.ask_admin("/metrics").body.decode(), re.M))
+    assert not wanted - shown
 
 
 def test_metrics_are_valid_and_move(darter, image):
