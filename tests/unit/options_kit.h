@@ -1,9 +1,6 @@
 /*
  * tests/unit/options_kit.h - a daemon's options from the text of a file and from flags, in a folder
- * of the test's own.
- *
- * Whoever includes it says before which daemon's: OPTIONS (the struct), OPTIONS_LOAD (its function)
- * and OPTIONS_PROGRAM.
+ * of the test's own. Which daemon's: the test's main() fills `kit` in.
  */
 #ifndef DARTER_TESTS_OPTIONS_KIT_H
 #define DARTER_TESTS_OPTIONS_KIT_H
@@ -22,8 +19,15 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "transfer/process.h"
 
 #define ARGS_MAX 16
+
+static struct {
+    const char *program;
+    size_t size; /* of the struct of options, which begins with those of the process */
+    int (*load)(void *options, int argc, char **argv, struct dt_err *err);
+} kit;
 
 static char folder[] = "/tmp/darter-options-XXXXXX";
 static char config_path[64], password_path[64];
@@ -38,9 +42,9 @@ static void write_file(const char *path, const char *text)
 }
 
 /* `flags` are separated by blanks; `file` is the text of --config. */
-static int load(OPTIONS *out, const char *file, const char *flags, struct dt_err *err)
+static int load(void *out, const char *file, const char *flags, struct dt_err *err)
 {
-    char *argv[ARGS_MAX] = {(char *)OPTIONS_PROGRAM, (char *)"--config", config_path};
+    char *argv[ARGS_MAX] = {(char *)kit.program, (char *)"--config", config_path};
     char *copy = dt_strdup(flags), *rest = NULL;
     int argc = 3;
     for (char *word = strtok_r(copy, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
@@ -48,14 +52,14 @@ static int load(OPTIONS *out, const char *file, const char *flags, struct dt_err
         argv[argc++] = word;
     }
     write_file(config_path, file);
-    *out = (OPTIONS){0};
+    memset(out, 0, kit.size);
     *err = (struct dt_err){0};
-    int rc = OPTIONS_LOAD(out, argc, argv, err);
+    int rc = kit.load(out, argc, argv, err);
     free(copy);
     return rc;
 }
 
-static void loads(OPTIONS *out, const char *file, const char *flags)
+static void loads(void *out, const char *file, const char *flags)
 {
     struct dt_err err;
     if (load(out, file, flags, &err) != 0)
@@ -64,13 +68,14 @@ static void loads(OPTIONS *out, const char *file, const char *flags)
 
 static void is_refused(const char *file, const char *flags, const char *word)
 {
-    OPTIONS options;
+    struct transfer_process_options *options = dt_calloc(1, kit.size);
     struct dt_err err;
-    assert_true(load(&options, file, flags, &err) < 0);
+    assert_true(load(options, file, flags, &err) < 0);
     if (strstr(err.msg, word) == NULL)
         fail_msg("\"%s\" says nothing about \"%s\"", err.msg, word);
-    assert_null(options.process.upstreams.list);
-    assert_null(options.listen);
+    assert_null(options->upstreams.list);
+    assert_null(options->admin_listen);
+    free(options);
 }
 
 static int make_folder(void **state)

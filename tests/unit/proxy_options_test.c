@@ -3,9 +3,6 @@
  */
 #include "proxy/options.h"
 
-#define OPTIONS         struct proxy_options
-#define OPTIONS_LOAD    proxy_options_load
-#define OPTIONS_PROGRAM "darter-proxy"
 #include "tests/unit/options_kit.h"
 
 #include "base/units.h"
@@ -341,8 +338,17 @@ static void options__what_makes_no_swarm_is_refused(void **state)
     dt_text_fini(&many);
 }
 
+static int load_it(void *options, int argc, char **argv, struct dt_err *err)
+{
+    return proxy_options_load(options, argc, argv, err);
+}
+
 int main(void)
 {
+    kit.program = "darter-proxy";
+    kit.size = sizeof(struct proxy_options);
+    kit.load = load_it;
+    _Static_assert(offsetof(struct proxy_options, process) == 0, "as the kit has it");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options__a_node_of_a_swarm_has_a_key_and_supernodes),
         cmocka_unit_test(options__without_any_there_is_no_swarm),

@@ -3,9 +3,6 @@
  */
 #include "supernode/options.h"
 
-#define OPTIONS         struct supernode_options
-#define OPTIONS_LOAD    supernode_options_load
-#define OPTIONS_PROGRAM "darter-supernode"
 #include "tests/unit/options_kit.h"
 
 #include "base/units.h"
@@ -131,8 +128,17 @@ static void options__the_printed_sample_can_be_loaded(void **state)
     dt_text_fini(&sample);
 }
 
+static int load_it(void *options, int argc, char **argv, struct dt_err *err)
+{
+    return supernode_options_load(options, argc, argv, err);
+}
+
 int main(void)
 {
+    kit.program = "darter-supernode";
+    kit.size = sizeof(struct supernode_options);
+    kit.load = load_it;
+    _Static_assert(offsetof(struct supernode_options, process) == 0, "as the kit has it");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options__only_a_key_has_to_be_given),
         cmocka_unit_test(options__the_file_and_flags_say_the_same_things),
