@@ -39,7 +39,7 @@ static void release_older(struct supernode_task *task, struct task_peer *peer)
 {
     struct supernode_request *older = supernode_exchange_unhold(task, peer);
     if (older != NULL)
-        supernode_answer_empty(task, older);
+        supernode_answer_empty(task, peer, older);
 }
 
 static void hold(struct supernode_task *task, struct task_peer *peer,
@@ -68,13 +68,13 @@ static void take(struct supernode_task *task, struct task_peer *peer,
     if (exchange->is_leave && is_newest) {
         bool keeps = exchange->keeps;
         release_older(task, peer);
-        supernode_answer_empty(task, request);
+        supernode_answer_empty(task, peer, request);
         if (keeps)
             supernode_peer_becomes_holder(task, peer);
         else
             supernode_peer_remove(task, peer);
     } else if (!is_newest) {
-        supernode_answer_empty(task, request);
+        supernode_answer_empty(task, peer, request);
     } else {
         hold(task, peer, request);
     }
@@ -153,8 +153,10 @@ static void join(struct supernode_task *task, struct supernode_request *request)
     offer_way(task, peer, request);
     if ((peer = supernode_peer_find(task, request->exchange.node)) != NULL)
         take(task, peer, request);
-    else
+    else if (task->state == SUPERNODE_TASK_GONE)
         refuse(request, &task->err);
+    else
+        supernode_answer_state(request, WIRE_UNKNOWN, NULL); /* begun anew: with another size */
 }
 
 /* ---- joins that wait until it is known who holds the blob ---- */

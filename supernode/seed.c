@@ -122,6 +122,14 @@ static void close_reader(struct supernode_seed *seed)
         cache_reader_close(&seed->reader);
 }
 
+/* What was verified has the right size. */
+static void look_at_file(const struct supernode_seed *seed)
+{
+    if (seed->task != NULL && seed->reader != NULL && cache_reader_is_sealed(seed->reader) &&
+        cache_reader_size(seed->reader) == seed->task->size)
+        supernode_size_confirmed(seed->task);
+}
+
 static void open_reader(struct supernode_seed *seed)
 {
     struct dt_err err = {0};
@@ -134,12 +142,21 @@ static void open_reader(struct supernode_seed *seed)
     }
     cache_reader_by_piece(seed->reader);
     uint64_t size = cache_reader_size(seed->reader);
-    if (supernode_task_open(seed->task, size, &err) < 0) {
+    if (supernode_size_proved(seed->task, size, &err) < 0) {
         close_reader(seed);
         supernode_task_gone(seed->task, &err);
         return;
     }
+    look_at_file(seed);
     look(seed);
+}
+
+void supernode_seed_anew(struct supernode_seed *seed)
+{
+    dt_free(&seed->pieces);
+    seed->first_missing = 0;
+    seed->has_declined = false;
+    seed->err = (struct dt_err){0};
 }
 
 /* What is not readable any more is nobody's to be sent to. */
@@ -312,7 +329,8 @@ void supernode_seed_opened(struct supernode_seed *seed)
     struct supernode_task *task = seed->task;
     DT_ASSERT(task->swarm != NULL && seed->pieces == NULL);
     seed->pieces = dt_new_array(uint8_t, task->n_pieces);
-    if (seed->fill != NULL && task_pieces(seed->fill) == NULL)
+    if (seed->fill != NULL && task_pieces(seed->fill) == NULL &&
+        task->size_word != TASK_SIZE_DOUBTED)
         (void)task_know_size(seed->fill, task->size, NULL); /* no: the fill says so when it ends */
     look_soon(seed);
 }
@@ -458,15 +476,23 @@ void supernode_seed_reconsider(struct supernode_seed *seed)
         seed->task->state == SUPERNODE_TASK_GONE || seed->task->n_present == 0 ||
         !supernode_task_needs_registry(seed->task) || !has_room(seed))
         return;
+    bool is_known = seed->task->size_word != TASK_SIZE_DOUBTED && !seed->task->distrusts_nodes;
     struct seed_way way = {.upstream = seed->upstream,
                            .repository = seed->repository,
                            .authorization = seed->authorization,
-                           .size = seed->task->size,
+                           .size = is_known ? seed->task->size : UINT64_MAX,
                            .want_off = UINT64_MAX};
     attach(seed, &way);
 }
 
 /* ---- the end of a fill, and of the seed ---- */
+
+static void end_of_ways(struct supernode_seed *seed)
+{
+    supernode_size_unanswered(seed->task);
+    if (supernode_task_needs_registry(seed->task))
+        supernode_task_gone(seed->task, &seed->err);
+}
 
 /* A turn later: has another fill begun, or is a way still being tried? */
 static void settle(void *arg)
@@ -475,9 +501,10 @@ static void settle(void *arg)
     seed->is_settle_due = false;
     if (seed->task != NULL && seed->fill == NULL && !is_whole(seed)) {
         drop_answered(seed, 0);
-        if (count_tickets(seed, false) == 0 && seed->err.code != 0 &&
-            supernode_task_needs_registry(seed->task))
-            supernode_task_gone(seed->task, &seed->err);
+        if (count_tickets(seed, false) == 0 && seed->err.code != 0)
+            end_of_ways(seed);
+        else
+            supernode_seed_reconsider(seed); /* a task that was begun anew has not asked yet */
     }
     unref(seed);
 }
@@ -520,7 +547,7 @@ static void *begin(void *director, struct task *fill, const struct task_wish *wi
     seed->fill = fill;
     seed->has_declined = false;
     seed->refs++;
-    if (task->size != UINT64_MAX)
+    if (task->size != UINT64_MAX && task->size_word != TASK_SIZE_DOUBTED)
         (void)task_know_size(fill, task->size, NULL); /* no: it ends, and says why */
     return seed;
 }
@@ -530,9 +557,20 @@ static void opened(void *object)
     look_soon(object); /* the reader is opened there: not from inside the writer's opening */
 }
 
+/* A registry gives bytes after it has told the size. One that tells another size is asked again,
+ * with the others, also where nodes hold all there is to be fetched. */
+static void look_at_size(const struct supernode_seed *seed)
+{
+    if (seed->task != NULL && task_is_size_contradicted(seed->fill))
+        supernode_size_contradicted(seed->task);
+    if (seed->task != NULL && task_pieces(seed->fill) != NULL &&
+        task_size(seed->fill) == seed->task->size && task_registry_bytes(seed->fill) > 0)
+        supernode_size_confirmed(seed->task);
+}
+
 static bool may_ask_registries(void *object)
 {
-    (void)object;
+    look_at_size(object);
     return true;
 }
 
@@ -544,6 +582,9 @@ static bool wants_from_registry(void *object, uint32_t piece)
         return true;
     const struct cache_pieces *pieces = task_pieces(seed->fill);
     if (pieces == NULL || pieces->piece_size != task->piece_size)
+        return true;
+    /* One piece is enough to hear the size; whoever has begun it already hears it with the rest. */
+    if (task->size_word == TASK_SIZE_DOUBTED && (piece == 0 || cache_pieces_is_complete(pieces, 0)))
         return true;
     bool is_elsewhere = supernode_swarm_copies(task->swarm, piece) > 0 &&
                         !supernode_row_test(task->troubled, piece);
@@ -563,16 +604,28 @@ static void landed(void *object)
     look_soon(object);
 }
 
+/* Every registry contradicts it, or the cache has no room for what is perhaps a lie. */
+static bool is_told_size_wrong(const struct supernode_seed *seed, enum task_state state)
+{
+    const struct supernode_task *task = seed->task;
+    return task != NULL && task->swarm != NULL && task->size_word != TASK_SIZE_PROVED &&
+           (task_is_size_contradicted(seed->fill) || state == TASK_NEW);
+}
+
 static void end(void *object, enum task_state state, const struct dt_err *err)
 {
     struct supernode_seed *seed = object;
+    bool was_wrong = is_told_size_wrong(seed, state);
     seed->fill = NULL;
     if (state == TASK_DONE) {
         open_reader(seed); /* a small one may be done before anybody looked */
+        look_at_file(seed);
         look(seed);
     } else if (seed->task != NULL) {
         seed->err = *err;
         lose_pieces(seed);
+        if (was_wrong)
+            supernode_task_anew(seed->task);
         settle_soon(seed);
     }
     unref(seed);

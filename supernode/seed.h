@@ -43,6 +43,8 @@ void supernode_seed_reconsider(struct supernode_seed *);
 /* All of a small blob (WIRE_INLINE_MAX) of one piece, once its sum was computed; NULL: not here,
  * too large, or too many are kept. Borrowed for this turn of the loop. */
 uint8_t *supernode_seed_bytes(const struct supernode_seed *);
+/* The task's swarm is taken down: no piece is handed out. The fill and the file stay. */
+void supernode_seed_anew(struct supernode_seed *);
 bool supernode_seed_is_filling(const struct supernode_seed *);
 /* The task's size became known from elsewhere, and its swarm was made. */
 void supernode_seed_opened(struct supernode_seed *);

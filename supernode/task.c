@@ -275,18 +275,20 @@ static void join_seed(struct supernode_task *task)
     DT_ASSERT(rc == 0); /* the first one of a new swarm */
 }
 
-static void enter_everybody(struct supernode_task *task)
+void supernode_task_let_in(struct supernode_task *task)
 {
     struct task_peer *peer, *next;
     struct dt_err err = {0};
     HASH_ITER (hh, task->peers, peer, next) {
-        if (supernode_peer_enter_swarm(task, peer, &err) == 0)
+        if (peer->handle != SUPERNODE_NONE || supernode_size_makes_wait(task, peer) ||
+            supernode_peer_enter_swarm(task, peer, &err) == 0)
             continue;
         struct supernode_request *held = supernode_exchange_unhold(task, peer);
         if (held != NULL)
             supernode_answer_state(held, WIRE_GONE, &err);
         supernode_peer_remove(task, peer);
     }
+    supernode_task_plan_soon(task);
 }
 
 int supernode_task_open(struct supernode_task *task, uint64_t size, struct dt_err *err)
@@ -318,15 +320,46 @@ int supernode_task_open(struct supernode_task *task, uint64_t size, struct dt_er
     task->troubled = dt_new_array(uint64_t, supernode_bits_words(task->n_pieces));
     task->state = SUPERNODE_TASK_OPEN;
     join_seed(task);
-    enter_everybody(task);
+    supernode_task_let_in(task);
     supernode_seed_opened(task->seed);
-    supernode_task_plan_soon(task);
     return 0;
+}
+
+/* ---- the size was wrong ---- */
+
+static void close_swarm(struct supernode_task *task)
+{
+    give_back_pieces(task);
+    supernode_swarm_free(&task->swarm);
+    dt_free(&task->sums);
+    dt_free(&task->sum_states);
+    dt_free(&task->troubled);
+    dt_free(&task->by_slot);
+    task->n_by_slot = task->n_pieces = task->piece_size = 0;
+    task->seed_handle = SUPERNODE_NONE;
+    task->size = UINT64_MAX;
+}
+
+/* Who waits outside is not in the way of the right size. */
+void supernode_task_anew(struct supernode_task *task)
+{
+    struct task_peer *peer, *next;
+    char name[13];
+    dt_log_warn("size_was_wrong", "blob=%s told=%" PRIu64 " peers=%u",
+                dt_digest_short(name, &task->digest), task->size, task->n_present);
+    task->distrusts_nodes = true;
+    HASH_ITER (hh, task->peers, peer, next)
+        if (peer->handle != SUPERNODE_NONE)
+            supernode_peer_remove(task, peer);
+    supernode_seed_anew(task->seed);
+    close_swarm(task);
+    task->size_word = TASK_SIZE_UNKNOWN;
+    task->state = SUPERNODE_TASK_WAITING;
 }
 
 bool supernode_task_needs_registry(const struct supernode_task *task)
 {
-    if (task->swarm == NULL)
+    if (task->swarm == NULL || task->size_word == TASK_SIZE_DOUBTED)
         return true;
     for (uint32_t piece = 0; piece < task->n_pieces; piece++)
         if (!supernode_swarm_has(task->swarm, task->seed_handle, piece) &&

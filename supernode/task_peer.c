@@ -8,6 +8,7 @@
  * tells is believed as far as supernode/event.c says.
  */
 #define LOG_COMPONENT "task"
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -122,6 +123,9 @@ int supernode_peer_enter_swarm(struct supernode_task *task, struct task_peer *pe
         return enter_holder(task, peer, err);
     const struct wire_join *join = peer->join;
     DT_ASSERT(join != NULL && peer->handle == SUPERNODE_NONE);
+    if (join->piece_size != 0 && join->size != task->size)
+        return dt_err_set(err, DT_ECONFLICT, "%" PRIu64 " bytes here, %" PRIu64 " there",
+                          task->size, join->size);
     if (join->piece_size != 0 &&
         (join->piece_size != task->piece_size || join->n_pieces != task->n_pieces))
         return dt_err_set(err, DT_ECONFLICT, "pieces of %u bytes here, of %u there",
@@ -221,7 +225,7 @@ void supernode_peer_add_holder(struct supernode_task *task, const struct task_ho
     if (supernode_peer_find(task, holder->id) != NULL || task->n_holders >= SUPERNODE_HOLDERS_MAX ||
         supernode_is_banned_here(task->supernode, holder->name))
         return;
-    if (supernode_task_open(task, holder->size, &err) < 0)
+    if (supernode_size_told(task, holder->size, &err) < 0)
         return; /* another size is known: what it holds is something else */
     struct task_peer *peer = dt_new(struct task_peer);
     memcpy(peer->id, holder->id, sizeof(peer->id));
@@ -278,9 +282,10 @@ static void begin_anew(struct supernode_task *task, struct task_peer *peer)
 static int learn_size(struct supernode_task *task, const struct wire_join *join, struct dt_err *out)
 {
     struct dt_err err = {0};
+    supernode_size_hinted(task, join->size);
     if (task->swarm != NULL || join->piece_size == 0 || join->size == UINT64_MAX)
         return 0;
-    int rc = supernode_task_open(task, join->size, &err);
+    int rc = supernode_size_told(task, join->size, &err);
     if (rc == -DT_EBUSY) {
         *out = err;
         return rc;
@@ -322,7 +327,8 @@ int supernode_peer_join(struct task_peer **out, struct supernode_task *task,
     peer->want_off = exchange->want_off;
     peer->takes_inline = peer->join->takes_inline;
     count(task, peer, 1);
-    if (task->swarm != NULL && (rc = supernode_peer_enter_swarm(task, peer, err)) < 0) {
+    if (task->swarm != NULL && !supernode_size_makes_wait(task, peer) &&
+        (rc = supernode_peer_enter_swarm(task, peer, err)) < 0) {
         supernode_peer_remove(task, peer);
         return rc;
     }

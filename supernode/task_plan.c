@@ -57,10 +57,12 @@ void supernode_answer_state(struct supernode_request *request, enum wire_state s
     send(request, &reply);
 }
 
-static struct wire_exchange_reply reply_of(const struct supernode_task *task)
+/* One that waits outside the swarm hears of none. */
+static struct wire_exchange_reply reply_of(const struct supernode_task *task,
+                                           const struct task_peer *peer)
 {
     struct wire_exchange_reply reply = {.state = WIRE_WAITING};
-    if (task->swarm != NULL) {
+    if (task->swarm != NULL && peer->handle != SUPERNODE_NONE) {
         reply.state = WIRE_OPEN;
         reply.size = task->size;
         reply.piece_size = task->piece_size;
@@ -69,9 +71,10 @@ static struct wire_exchange_reply reply_of(const struct supernode_task *task)
     return reply;
 }
 
-void supernode_answer_empty(struct supernode_task *task, struct supernode_request *request)
+void supernode_answer_empty(struct supernode_task *task, const struct task_peer *peer,
+                            struct supernode_request *request)
 {
-    struct wire_exchange_reply reply = reply_of(task);
+    struct wire_exchange_reply reply = reply_of(task, peer);
     send(request, &reply);
 }
 
@@ -130,7 +133,7 @@ void supernode_peer_answer(struct supernode_task *task, struct task_peer *peer)
         supernode_peer_remove(task, peer);
         return;
     }
-    struct wire_exchange_reply reply = reply_of(task);
+    struct wire_exchange_reply reply = reply_of(task, peer);
     add_ticket(&reply, task, peer);
     for (unsigned i = 0; i < peer->n_pending; i++)
         fill_assignment(&assignments[i], task, &peer->pending[i]);

@@ -54,6 +54,8 @@ struct task_peer {
     struct task_peer *next_pending; /* in the turn's list */
 };
 
+enum task_size_word { TASK_SIZE_UNKNOWN, TASK_SIZE_TOLD, TASK_SIZE_DOUBTED, TASK_SIZE_PROVED };
+
 struct supernode_task {
     unsigned magic;
     struct supernode *supernode;
@@ -63,6 +65,9 @@ struct supernode_task {
     enum supernode_task_state state;
     struct dt_err err; /* GONE */
     uint64_t size;     /* UINT64_MAX = unknown */
+    enum task_size_word size_word;
+    bool was_size_doubted;
+    bool distrusts_nodes; /* a size they told was wrong: only a registry's opens the swarm */
     uint32_t piece_size, n_pieces;
     struct supernode_swarm *swarm; /* owned; NULL while the size is unknown */
     uint32_t seed_handle;
@@ -116,6 +121,10 @@ void supernode_task_plan_soon(struct supernode_task *);
 /* The size is known: the swarm begins. Ignored when it is known already and the same. Errors:
  * DT_EINVAL, DT_ETOOBIG, DT_ECONFLICT (another size is known). */
 int supernode_task_open(struct supernode_task *, uint64_t size, struct dt_err *err);
+/* Those who are in the task and not in its swarm enter it, or hear why not. */
+void supernode_task_let_in(struct supernode_task *);
+/* The size was wrong: the swarm is taken down, and who was in it has to join again. */
+void supernode_task_anew(struct supernode_task *);
 /* No way to what nobody holds: everybody who lacks something hears it. */
 void supernode_task_gone(struct supernode_task *, const struct dt_err *err);
 /* Must the registry be asked: is there a piece that neither the seed nor any node has? */
@@ -124,6 +133,19 @@ uint32_t supernode_hash_name(const char *name);
 void supernode_tasks_new(struct supernode *);
 void supernode_tasks_stop_loop(void *supernode); /* on each loop: ends every task of it */
 void supernode_tasks_free(struct supernode *);
+
+/* task_size.c */
+/* By a node that has the blob, or a part of it. Errors: as supernode_task_open(). */
+int supernode_size_told(struct supernode_task *, uint64_t size, struct dt_err *err);
+/* By a node that has read it somewhere; UINT64_MAX = it has not. */
+void supernode_size_hinted(struct supernode_task *, uint64_t size);
+/* It contradicts, and the registry is being asked. */
+bool supernode_size_makes_wait(const struct supernode_task *, const struct task_peer *);
+/* By the fill or the cache; errors as supernode_task_open(). All peers may be gone afterwards. */
+int supernode_size_proved(struct supernode_task *, uint64_t size, struct dt_err *err);
+void supernode_size_contradicted(struct supernode_task *); /* one of them tells another */
+void supernode_size_confirmed(struct supernode_task *);    /* bytes of a blob of this size came */
+void supernode_size_unanswered(struct supernode_task *);   /* nobody can be asked */
 
 /* task_peer.c */
 struct task_peer *supernode_peer_find(struct supernode_task *, const char *id);
@@ -171,7 +193,8 @@ void supernode_task_turn(struct supernode_task *);
 /* Answers the held exchange with what is pending, perhaps nothing. */
 void supernode_peer_answer(struct supernode_task *, struct task_peer *);
 /* Answers an exchange that is not (or no longer) the one to be held: OPEN or WAITING, empty. */
-void supernode_answer_empty(struct supernode_task *, struct supernode_request *);
+void supernode_answer_empty(struct supernode_task *, const struct task_peer *,
+                            struct supernode_request *);
 /* An answer without a task or a peer. */
 void supernode_answer_state(struct supernode_request *, enum wire_state, const struct dt_err *);
 uint64_t supernode_task_limit(const struct supernode_task *);

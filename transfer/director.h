@@ -64,6 +64,10 @@ struct dt_loop *task_loop(const struct task *);
 const struct cache_pieces *task_pieces(const struct task *);
 /* What was announced of the blob's size: UINT64_MAX = nothing. */
 uint64_t task_size(const struct task *);
+/* A registry told another size than the one the writer was opened with. */
+bool task_is_size_contradicted(const struct task *);
+/* Received in this attempt: more than 0 means that a registry has told the same size. */
+uint64_t task_registry_bytes(const struct task *);
 /* The first byte that a local reader waits for and that is not here; UINT64_MAX = none. */
 uint64_t task_wanted(const struct task *);
 /* The size, from who knows it: opens the writer (then opened() comes from inside). Ignored when it

@@ -151,6 +151,16 @@ uint64_t task_size(const struct task *task)
     return task->is_hint_doubted ? UINT64_MAX : task->size_hint;
 }
 
+bool task_is_size_contradicted(const struct task *task)
+{
+    return task->is_size_contradicted;
+}
+
+uint64_t task_registry_bytes(const struct task *task)
+{
+    return task->kind_bytes[SOURCE_MIRROR] + task->kind_bytes[SOURCE_ORIGIN];
+}
+
 uint64_t task_wanted(const struct task *task)
 {
     const struct cache_pieces *pieces = task_pieces(task);

@@ -2,11 +2,12 @@
 or what calls itself a supernode, does - a pull ends, its bytes are right, and nobody else pays."""
 import contextlib
 import subprocess
+import threading
 import time
 
 import pytest
 
-from lib import fakeswarm
+from lib import cluster, fakeswarm, faults
 from lib.fakeswarm import FakePeer
 from lib.nodes import PATH_EXCHANGE, PATH_HELLO, FakeNode, Supernode, make_blob
 from lib.proxy import is_instrumented, wait_until
@@ -48,6 +49,10 @@ class Swarm:
         node.address = peer.address
         node.peer = peer
         return node
+
+    def seed_bytes(self):
+        """What the supernode has fetched from the registry."""
+        return self.supernode.metric('darter_source_bytes_total{source="origin"}')
 
     def blob(self, size=4 * MIB + 17, seed=1):
         data = make_blob(size, seed)
@@ -209,3 +214,126 @@ def test_a_few_bytes_do_not_cost_gigabytes(swarm):
         digest, data = swarm.blob()
         pull(good, digest, data, 5 * SLOWER)
         assert "swarm_lost" not in good.log
+
+
+# ---- a size that is wrong ----
+
+WRONG_SIZES = {"a byte less": lambda n: n - 1, "a byte more": lambda n: n + 1,
+               "twice as much": lambda n: 2 * n, "a terabyte": lambda n: 1 << 40}
+
+
+def tell_size(node, digest, data, size, how):
+    """It says that it holds a blob of this size, in one way or the other."""
+    if how == "says it holds it":
+        node.hello(full=True, have=[[digest, size]])
+        return None
+    node.keep(digest, data)
+    session = node.session(digest)
+    session.size, session.piece_size = size, cluster.choose_piece_size(size)
+    session.exchange()
+    return session
+
+
+def is_in_the_swarm(darter):
+    return "swarm_joined" in darter.log and "swarm_lost" not in darter.log
+
+
+@pytest.mark.parametrize("how", ["says it holds it", "joins with all of it"])
+@pytest.mark.parametrize("wrong", WRONG_SIZES)
+def test_a_wrong_size_puts_out_who_tells_it_and_nobody_else(swarm, wrong, how):
+    good, second = swarm.node(), swarm.node("second")
+    digest, data = swarm.blob()
+    bad = swarm.bad_node(data=data)
+    session = tell_size(bad, digest, data, WRONG_SIZES[wrong](len(data)), how)
+    pull(good, digest, data, 5 * SLOWER)
+    pull(second, digest, data, 5 * SLOWER)
+    assert is_in_the_swarm(good) and is_in_the_swarm(second)
+    assert swarm.seed_bytes() == len(data) and not bad.peer.requests
+    if session is None:
+        return
+    assert session.exchange()["state"] == "unknown"
+    reply = tell_size(bad, digest, data, WRONG_SIZES[wrong](len(data)), how)
+    assert reply.reply["state"] == "gone" and reply.reply["code"] == "ECONFLICT", reply.reply
+    assert "node_lies" not in swarm.supernode.log  # it may have been told so itself
+
+
+def test_a_wrong_size_does_not_outweigh_what_the_supernode_has(swarm):
+    """Nobody contradicts, but the blob is in its own cache."""
+    good = swarm.node()
+    digest, data = swarm.blob()
+    pull(good, digest, data, 5 * SLOWER)
+    good.stop()
+    swarm.supernode.stop()
+    swarm.supernode.start()
+    bad = swarm.bad_node(data=data)
+    bad.hello(full=True, have=[[digest, len(data) - 1]])
+    second = swarm.node("second")
+    pull(second, digest, data, 5 * SLOWER)
+    assert is_in_the_swarm(second) and not bad.peer.requests
+    assert swarm.origin.blob_bytes[digest] == len(data)
+    good.start()
+
+
+def test_who_contradicts_a_right_size_waits_and_is_refused(swarm):
+    """The swarm goes on meanwhile; the registry is asked once, however often it is tried."""
+    digest, data = swarm.blob()
+    holder = swarm.stack.enter_context(FakeNode(swarm.supernode, "holder"))
+    join_with_all(holder, digest, data)
+    gate = faults.Gate()
+    swarm.origin.misbehave(lambda exchange: (exchange.origin.wait(gate.opened, 20),
+                                             exchange.send()), kind="blob", method="GET")
+    bad = swarm.bad_node(data=data)
+    session = tell_size(bad, digest, data, len(data) + 1, "joins with all of it")
+    assert session.reply["state"] == "waiting", session.reply
+    good = swarm.stack.enter_context(FakeNode(swarm.supernode, "good"))
+    assert good.session(digest).pull() == data and holder.served
+    gate.open()
+    wait_until(lambda: session.exchange()["state"] != "waiting", "the registry's word")
+    assert session.reply["state"] in ("gone", "unknown"), session.reply
+    asked = swarm.origin.blob_bytes[digest]
+    for _ in range(3):
+        again = tell_size(bad, digest, data, len(data) + 1, "joins with all of it")
+        assert again.reply["state"] == "gone" and again.reply["code"] == "ECONFLICT", again.reply
+    assert swarm.origin.blob_bytes[digest] == asked <= len(data)
+
+
+@pytest.mark.parametrize("wrong", WRONG_SIZES)
+def test_a_wrong_size_told_to_a_fill_is_found_out(swarm, wrong):
+    """Nobody else knows the size; the registry is slow to answer, and the lie comes before it."""
+    digest, data = swarm.blob()
+    asked, go_on = threading.Event(), threading.Event()
+
+    def waits(exchange):
+        asked.set()
+        exchange.origin.wait(go_on, 20)
+        exchange.send()
+
+    swarm.origin.misbehave(waits, kind="blob", method="GET")
+    good = swarm.stack.enter_context(FakeNode(swarm.supernode, "good"))
+    assert good.join(digest).reply["state"] == "waiting"
+    wait_until(asked.is_set, "the registry to be asked")
+    tell_size(swarm.bad_node(data=data), digest, data, WRONG_SIZES[wrong](len(data)),
+              "joins with all of it")
+    go_on.set()
+    wait_until(lambda: "size_was_wrong" in swarm.supernode.log, "the right size")
+    good.blobs.clear()
+    good.piece_sizes.clear()
+    assert good.session(digest).pull() == data
+
+
+def test_without_a_registry_the_size_that_was_told_first_stays(swarm):
+    digest, data = swarm.blob()
+    holder = swarm.stack.enter_context(FakeNode(swarm.supernode, "holder"))
+    holder.keep(digest, data)
+    holder.hello(full=True, have=[[digest, len(data)]])
+    swarm.origin.misbehave(faults.status(503), kind="blob", method="GET")
+    session = tell_size(swarm.bad_node(data=data), digest, data, len(data) + 1,
+                        "joins with all of it")
+
+    def is_refused():
+        holder.hello()
+        return session.reply["state"] == "gone" or session.exchange()["state"] == "gone"
+
+    wait_until(is_refused, "the registry to be given up", 60)
+    good = swarm.stack.enter_context(FakeNode(swarm.supernode, "good"))
+    assert good.session(digest).pull() == data
