@@ -106,6 +106,14 @@ bool piece_server_count_inline(struct piece_server *server, uint64_t len)
 
 /* ---- the end ---- */
 
+static void count_sent(struct piece_server *server, const struct dt_http_summary *summary)
+{
+    atomic_fetch_add(&server->bytes, summary->body_bytes);
+    dt_metric_add(&metric_bytes, (int64_t)summary->body_bytes);
+    if (summary->end == DT_HTTP_COMPLETE)
+        atomic_fetch_add(&server->served, 1);
+}
+
 static void on_end(void *arg, const struct dt_http_summary *summary)
 {
     struct upload *upload = arg;
@@ -116,10 +124,8 @@ static void on_end(void *arg, const struct dt_http_summary *summary)
     if (upload->has_slot) {
         atomic_fetch_sub(&server->uploads, 1);
         dt_metric_add(&metric_uploads, -1);
-        atomic_fetch_add(&server->bytes, summary->body_bytes);
-        dt_metric_add(&metric_bytes, (int64_t)summary->body_bytes);
-        if (summary->status == 206 && summary->end == DT_HTTP_COMPLETE)
-            atomic_fetch_add(&server->served, 1);
+        if (summary->status == 206)
+            count_sent(server, summary);
     }
     free(upload);
 }

@@ -203,9 +203,14 @@ static void pieces__on_their_way_are_waited_for(void **state)
 
 static void pieces__that_do_not_come_soon_are_not_here(void **state)
 {
+    struct piece_server_counts counts;
+    unsigned none = 0;
     (void)state;
     fill_some();
     assert_status((struct question){.range = "bytes=524288-786431"}, 404);
+    lab_until(lab, is_uploading, &none, "the slot is free");
+    piece_server_count(&counts, server);
+    assert_int_equal(counts.bytes, 0); /* what a refusal says is no piece */
 }
 
 static void pieces__of_a_fill_that_fails_are_not_here(void **state)
