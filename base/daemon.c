@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -17,10 +18,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/mem.h"
 
 /* Listeners, loops, the cache's index, fetches and files of what runs in the background. */
 #define OWN_FILES 1024u
+
+#define EXIT_OPTIONS 2
 
 /* ---- the process ---- */
 
@@ -58,6 +62,12 @@ void dt_daemon_raise_file_limit(unsigned max_connections, unsigned others)
                     (uint64_t)limit.rlim_cur, wanted, max_connections);
 }
 
+int dt_daemon_refuse(const char *program, const struct dt_err *err)
+{
+    (void)fprintf(stderr, "%s: %s\n", program, err->msg);
+    return EXIT_OPTIONS;
+}
+
 void dt_daemon_start_log(const char *level_text, const char *format)
 {
     enum dt_log_level level = DT_LOG_INFO;
@@ -78,6 +88,18 @@ unsigned dt_daemon_loops(unsigned asked)
     if (asked != 0)
         return asked;
     return cores > 0 ? (unsigned)cores : 1;
+}
+
+void dt_daemon_say_stopping(int signal_number, uint64_t drain_ms)
+{
+    dt_log_info("stopping", "signal=%s drain_ms=%" PRIu64,
+                signal_number == SIGINT ? "SIGINT" : "SIGTERM", drain_ms);
+}
+
+void dt_daemon_end_log(uint64_t started_ms)
+{
+    dt_log_info("stopped", "uptime_s=%" PRIu64, (dt_wall_ms() - started_ms) / 1000);
+    dt_log_stop();
 }
 
 /* ---- a reload ---- */

@@ -1,7 +1,7 @@
 /*
  * base/daemon.h - what every daemon does as a process: signals, limits, its log, a reload.
  *
- *   block_signals -> options -> start_log -> start ... wait* ... stop -> dt_log_stop
+ *   block_signals -> options -> start_log -> start ... wait* ... say_stopping -> stop -> end_log
  *
  * Main thread only.
  */
@@ -13,8 +13,6 @@
 #include "base/config.h"
 #include "base/key.h"
 
-#define DT_EXIT_OPTIONS 2 /* an option is wrong */
-
 /* SIGHUP, SIGTERM and SIGINT are main's alone (every thread made later inherits the mask); SIGPIPE
  * is ignored. */
 void dt_daemon_block_signals(sigset_t *out);
@@ -23,12 +21,18 @@ int dt_daemon_wait(const sigset_t *, uint64_t timeout_ms);
 /* To the hard limit; warns when that is too little for so many connections, `others` (files and
  * outgoing connections that grow with the load), and what a process always has open. */
 void dt_daemon_raise_file_limit(unsigned max_connections, unsigned others);
+/* Says on stderr, where there is no log yet, why the options are wrong. Returns the exit status. */
+int dt_daemon_refuse(const char *program, const struct dt_err *);
 /* `level` and `format` were checked when the options were read. */
 void dt_daemon_start_log(const char *level, const char *format);
 /* For warnings of options: dt_log_warn("options"). `arg` is not used. */
 void dt_daemon_warn(void *arg, const char *text);
 /* 0 = one for each core. */
 unsigned dt_daemon_loops(unsigned asked);
+/* `signal_number` ends us. */
+void dt_daemon_say_stopping(int signal_number, uint64_t drain_ms);
+/* The last word; nothing is logged after it. `started_ms`: wall clock. */
+void dt_daemon_end_log(uint64_t started_ms);
 
 /* SIGHUP: says for each option that differs whether it changes now or needs a restart. */
 void dt_daemon_report_changes(const void *before, const void *after, const struct dt_config_spec *);

@@ -8,8 +8,6 @@
  * wrong. Everything is ended in the opposite order of its start; what never started is NULL.
  */
 #define LOG_COMPONENT "main"
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/daemon.h"
@@ -139,10 +137,8 @@ static void stop(struct daemon *daemon)
         transfer_tasks_abort(&supernode->transfer);
     if (daemon->admin != NULL)
         transfer_admin_stop(daemon->admin);
-    if (daemon->is_running && supernode->transfer.cache != NULL)
-        cache_quiesce(supernode->transfer.cache); /* aborted writers end on their loops */
     if (daemon->is_running)
-        dt_loops_stop(supernode->transfer.loops);
+        transfer_stop(&supernode->transfer);
     transfer_admin_free(&daemon->admin);
     dt_httpd_free(&daemon->httpd);
     supernode_pair_free(&supernode->pair);
@@ -206,10 +202,8 @@ int main(int argc, char **argv)
     int rc = supernode_options_load(&daemon.options, argc, argv, &err);
     if (rc > 0)
         return EXIT_SUCCESS; /* --help and its like were served */
-    if (rc < 0) {
-        (void)fprintf(stderr, "darter-supernode: %s\n", err.msg);
-        return DT_EXIT_OPTIONS;
-    }
+    if (rc < 0)
+        return dt_daemon_refuse(supernode_config_spec.program, &err);
     dt_daemon_start_log(daemon.options.process.log_level, daemon.options.process.log_format);
     supernode_options_warnings(&daemon.options, dt_daemon_warn, NULL);
     rc = start(&daemon, &err);
@@ -219,13 +213,10 @@ int main(int argc, char **argv)
         transfer_warn_of_no_room(&daemon.supernode.transfer);
         say_ready(&daemon);
         int number = serve(&daemon, &signals, argc, argv);
-        dt_log_info("stopping", "signal=%s drain_ms=%" PRIu64,
-                    number == SIGINT ? "SIGINT" : "SIGTERM", daemon.options.process.drain_ms);
+        dt_daemon_say_stopping(number, daemon.options.process.drain_ms);
     }
     stop(&daemon);
-    dt_log_info("stopped", "uptime_s=%" PRIu64,
-                (dt_wall_ms() - daemon.supernode.started_ms) / 1000);
-    dt_log_stop();
+    dt_daemon_end_log(daemon.supernode.started_ms);
     supernode_options_fini(&daemon.options);
     return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -38,6 +38,12 @@ int transfer_open(struct transfer *transfer, const struct transfer_process_optio
     return rc;
 }
 
+void transfer_stop(struct transfer *transfer)
+{
+    cache_quiesce(transfer->cache); /* aborted writers end on their loops */
+    dt_loops_stop(transfer->loops);
+}
+
 void transfer_close(struct transfer *transfer)
 {
     transfer_accounts_free(transfer);
