@@ -135,7 +135,7 @@ static struct boss {
     unsigned n_begun, n_wishes, n_opened, n_landed, n_fetched, n_ended, n_cancelled, n_refused;
     _Atomic bool has_asked; /* it was called */
     _Atomic bool has_left;  /* and said so */
-    int code;               /* of the last fetch */
+    _Atomic int code;       /* of the last fetch */
     int size_code;          /* of task_know_size() */
     uint64_t wanted;
     enum task_state how;
