@@ -12,8 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/err.h"
-
 static _Noreturn void mem_die(size_t n, size_t size)
 {
     fprintf(stderr, "darter: out of memory: %zu x %zu bytes\n", n, size);
