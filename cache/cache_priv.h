@@ -46,6 +46,7 @@ struct cache_blob {
     uint64_t size;
     _Atomic int fd;           /* -1 until the file is open; closed with the last reference */
     _Atomic bool is_verified; /* every byte may be read */
+    _Atomic bool is_unproved; /* some bytes stand under no proof but the digest */
     _Atomic bool is_flushing; /* pieces are on their way to the disk and into the index */
     _Atomic int sync_errno;   /* fdatasync failed: what was written may be lost */
     bool has_record;          /* index writer's thread, or before it knows the blob */

@@ -174,6 +174,11 @@ bool cache_reader_is_sealed(const struct cache_reader *reader)
     return atomic_load(&reader->blob->is_verified);
 }
 
+bool cache_reader_is_unproved(const struct cache_reader *reader)
+{
+    return atomic_load(&reader->blob->is_unproved) && !cache_reader_is_sealed(reader);
+}
+
 void cache_reader_by_piece(struct cache_reader *reader)
 {
     DT_ASSERT(reader->magic == READER_MAGIC && !reader->is_waiting && !reader->is_posted);

@@ -25,6 +25,8 @@ void cache_reader_close(struct cache_reader **);
 
 uint64_t cache_reader_size(const struct cache_reader *);
 bool cache_reader_is_sealed(const struct cache_reader *);
+/* Is nobody's word behind some of its bytes, before the digest is computed? (Once it is: no.) */
+bool cache_reader_is_unproved(const struct cache_reader *);
 /* From now on this reader sees every byte that is in the file, the last one too although the whole
  * is not verified yet: for those who read single pieces, check each by a sum of its own and never
  * complete a blob with them. Before the first wait. */

@@ -527,6 +527,12 @@ const struct cache_pieces *cache_writer_pieces(const struct cache_writer *writer
     return &writer->pieces;
 }
 
+void cache_writer_note_unproved(struct cache_writer *writer)
+{
+    dt_loop_assert_mine(writer->loop);
+    atomic_store(&writer->blob->is_unproved, true);
+}
+
 void cache_writer_write(struct cache_writer *writer, uint64_t off, void **bytes, size_t len)
 {
     DT_ASSERT(writer->magic == WRITER_MAGIC && !writer->is_left);

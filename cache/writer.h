@@ -49,6 +49,9 @@ int cache_writer_open(struct cache_writer **out, struct cache *, const struct dt
 /* What is here, including bytes already queued to be written: what a planner needs. Borrowed. */
 const struct cache_pieces *cache_writer_pieces(const struct cache_writer *);
 
+/* From now on bytes may come that nothing vouches for before the digest does: readers can ask. */
+void cache_writer_note_unproved(struct cache_writer *);
+
 /* Queues bytes [off, off+len), which must satisfy cache_pieces_can_add(). `*bytes` is malloc'ed and
  * consumed (set to NULL). */
 void cache_writer_write(struct cache_writer *, uint64_t off, void **bytes, size_t len);

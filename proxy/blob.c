@@ -6,9 +6,9 @@
  * The response head goes out only when the first bytes are in hand: before it, every failure can
  * still become a status the runtime falls back on; after it, all we can do is cut the connection
  * short. A disk that fails under a body is not the end of it (proxy/rescue.h). Blobs up to
- * `verify_first_bytes` wait for their digest: with the whole small blob in hand a wrong one is
- * replaced before the client has seen a byte. Lives on the request's loop. Everything that waits
- * holds a reference to the request.
+ * `verify_first_bytes`, and those of nodes that nobody vouches for, wait for their digest: with the
+ * whole blob in hand a wrong one is replaced before the client has seen a byte. Lives on the
+ * request's loop. Everything that waits holds a reference to the request.
  */
 #define LOG_COMPONENT "blob"
 #include <string.h>
@@ -24,8 +24,11 @@
 #include "transfer/blob_body.h"
 #include "transfer/task.h"
 
-#define BLOB_MAGIC      0x626c6f62u
-#define BLOB_ATTACH_MAX 4 /* a fill that proved wrong is begun again; so do we */
+#define BLOB_MAGIC 0x626c6f62u
+/* Of head-deadline: so long a large blob that nobody vouches for is held back. A fetch that takes
+ * longer loses nothing by it (the client catches up), a shorter one the client's own time. */
+#define BLOB_UNPROVED_PARTS 10
+#define BLOB_ATTACH_MAX     4 /* a fill that proved wrong is begun again; so do we */
 
 struct proxy_blob {
     unsigned magic;
@@ -39,7 +42,7 @@ struct proxy_blob {
     struct dt_timer deadline;
     unsigned n_attached;
     bool is_waiting;         /* for the first bytes */
-    bool streams_unverified; /* waited long enough for the digest of a small blob */
+    bool streams_unverified; /* waited long enough for the digest */
 };
 
 static void attach(struct proxy_blob *blob);
@@ -135,12 +138,14 @@ static void reply_stream(struct proxy_blob *blob)
 /* ---- waiting for the first bytes ---- */
 
 /* Which byte must be readable before the head goes out: the last one (readable only when verified)
- * for a small blob, else the first one the client wants. */
+ * for a small blob and for one that a node gives without anybody's sum, else the first one the
+ * client wants. Where the only holder lies, its bytes are then replaced before anybody saw them. */
 static uint64_t decisive_byte(const struct proxy_blob *blob)
 {
     uint64_t size = cache_reader_size(blob->reader);
-    bool is_small = size <= blob->request->proxy->options->verify_first_bytes;
-    return is_small && !blob->streams_unverified && size > 0 ? size - 1 : blob->body.first;
+    bool is_verified_first = size <= blob->request->proxy->options->verify_first_bytes ||
+                             cache_reader_is_unproved(blob->reader);
+    return is_verified_first && !blob->streams_unverified && size > 0 ? size - 1 : blob->body.first;
 }
 
 /* The fill failed before the client saw anything: ask the task again, it may know another way. That
@@ -178,6 +183,16 @@ static void check_first_bytes(void *arg)
         cache_reader_wait(blob->reader, off, blob->request->loop, check_first_bytes, blob);
 }
 
+/* A large one whose bytes turn out to be unproved waits less long than a small one. */
+static void shorten_wait(struct proxy_blob *blob)
+{
+    const struct proxy_options *options = blob->request->proxy->options;
+    uint64_t half_ms = (proxy_request_head_left_ms(blob->request) + 1) / 2;
+    uint64_t wait_ms = options->transfer.head_deadline_ms / BLOB_UNPROVED_PARTS;
+    if (!blob->streams_unverified && cache_reader_size(blob->reader) > options->verify_first_bytes)
+        dt_timer_set(&blob->deadline, wait_ms < half_ms ? wait_ms : half_ms);
+}
+
 /* The reader is open, so the size is known: choose what to send. */
 static void begin_reply(struct proxy_blob *blob)
 {
@@ -193,6 +208,7 @@ static void begin_reply(struct proxy_blob *blob)
     blob->body.first = is_part ? blob->range.first : 0;
     blob->body.len = is_part ? blob->range.last - blob->range.first + 1 : size;
     blob->is_waiting = true;
+    shorten_wait(blob);
     check_first_bytes(blob);
 }
 
@@ -200,8 +216,8 @@ static void on_deadline(void *arg)
 {
     struct proxy_blob *blob = arg;
     struct dt_err err = {0};
-    /* Half the time went into waiting for a small blob's digest: on this slow a link its bytes are
-     * better sent as they come; its last one still waits. */
+    /* Half the time (of a large blob: a tenth) went into waiting for its digest: on this slow a
+     * link its bytes are better sent as they come; its last one still waits. */
     if (!blob->streams_unverified) {
         blob->streams_unverified = true;
         dt_timer_set(&blob->deadline, proxy_request_head_left_ms(blob->request));

@@ -223,6 +223,8 @@ static bool begin_order(struct directed *directed, const struct wire_assignment 
         source->ops->free(&source);
         return false;
     }
+    if (!order->has_sum)
+        task_note_unproved(directed->task);
     struct directed_flight *flight = &directed->flights[directed->n_flights++];
     *flight = (struct directed_flight){
         .source = begun,

@@ -78,6 +78,8 @@ int task_know_size(struct task *, uint64_t size, struct dt_err *err);
  * false when the piece is here or being fetched from a registry, the writer is not open, or no
  * stream is free; then the source stays the caller's. */
 bool task_fetch_piece(struct task *, struct source **source, uint32_t piece);
+/* A piece is fetched that nobody vouches for: no sum, and a node may lie. */
+void task_note_unproved(struct task *);
 /* Ends the fetch of this source for this piece, if it is still running; no fetched() follows. */
 void task_drop_fetch(struct task *, const struct source *, uint32_t piece);
 /* Registries were asked while the director was silent: lets each such stream end with the piece it

@@ -221,6 +221,12 @@ bool task_fetch_piece(struct task *task, struct source **source, uint32_t piece)
     return true;
 }
 
+void task_note_unproved(struct task *task)
+{
+    if (task->writer != NULL)
+        cache_writer_note_unproved(task->writer);
+}
+
 void task_drop_fetch(struct task *task, const struct source *source, uint32_t piece)
 {
     for (size_t i = 0; i < TASK_SLOTS; i++) {

@@ -198,6 +198,7 @@ class FakeSupernode(PieceHost):
         self.hello_more = {}      # members of the answer to a hello
         self.reply_more = {}      # and to an exchange
         self.sums_of = None       # digest -> data whose sums are told instead
+        self.tells_sums = True
         self.inline = None        # data of a small blob -> members of its answer
         self.interval_ms = 1000
 
@@ -259,7 +260,8 @@ class FakeSupernode(PieceHost):
             session.given[piece] = source
             start = piece * session.piece_size
             digest_hex = hashlib.sha256(data[start:start + session.piece_size]).hexdigest()
-            rows.append([piece, source, address, is_seed, digest_hex[:32]])
+            row = [piece, source, address, is_seed]
+            rows.append(row + [digest_hex[:32]] if self.tells_sums else row)
         return rows
 
     def inline_of(self, session, digest, rows):

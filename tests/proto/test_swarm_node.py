@@ -571,6 +571,38 @@ def test_pieces_that_add_up_to_something_else_are_never_delivered(site, supernod
     site.pull(digest, data)
 
 
+def lie_late(handler, body):
+    """Right bytes first, so that a client would have some when it shows."""
+    first = int(handler.headers["Range"][6:].split("-")[0])
+    return first >= 6 * MIB and fakeswarm.lie(handler, body)
+
+
+def test_the_only_holder_lies_and_nobody_knows_a_sum(site, supernode, peer):
+    """Only the digest shows it: so the client is given nothing before it was computed."""
+    supernode.tells_sums = False
+    peer.piece_fault = lie_late
+    site.start(supernode, options=["--head-deadline", "60s"])  # time enough for all of it
+    digest, data = site.blob(supernode, peer)
+    site.pull(digest, data)
+    assert len(peer.requests) >= len(data) // PIECE
+    assert site.origin_bytes(digest) == len(data)
+    assert "digest_mismatch" in site.darter.log and "body_cut" not in site.darter.log
+
+
+def test_what_nobody_vouches_for_waits_no_longer_than_a_client_can(site, supernode, peer):
+    supernode.tells_sums = False
+    supernode.reply_more = {"down_limit": 2 * MIB}
+    site.start(supernode, options=["--head-deadline", "3s"])
+    digest, data = site.blob(supernode, peer)
+    with site.darter.connect() as connection:
+        start = time.monotonic()
+        connection.send_request("GET", f"/v2/{REPO}/blobs/{digest}")
+        response = connection.read_response("GET")
+    assert response.is_complete and response.body == data
+    assert time.monotonic() - start > 3  # the whole takes longer than the head may
+    assert site.origin_bytes(digest) == 0
+
+
 # ---- who may ask what ----
 
 def test_without_a_key_it_is_a_plain_mirror(site):

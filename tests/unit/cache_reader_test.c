@@ -122,6 +122,33 @@ static void readers__never_get_the_last_byte_before_the_digest_is_known(void **s
 }
 
 /* Who reads single pieces has their sums: he need not wait for the digest of the whole. */
+static void note_unproved(void *arg)
+{
+    struct kit_fill *fill = arg;
+    cache_writer_note_unproved(fill->writer);
+}
+
+static void readers__hear_that_nobody_vouches_until_the_digest_does(void **state)
+{
+    (void)state;
+    struct kit_blob blob = kit_blob_make(29, 2 * MIB);
+    struct kit_fill fill = {.stop = KIT_STOP_STAY};
+    struct cache_reader *reader = NULL;
+    struct dt_err err = {0};
+    kit_fill_start(&fill, &kit, &blob);
+    assert_int_equal(kit_fill_wait(&fill), 0);
+    assert_int_equal(cache_reader_open(&reader, kit.cache, &blob.digest, &err), 0);
+    assert_false(cache_reader_is_unproved(reader));
+    kit_on_loop(fill.loop, note_unproved, &fill);
+    assert_true(cache_reader_is_unproved(reader));
+    kit_latch_init(&fill.ended);
+    kit_on_loop(fill.loop, kit_finish_now, &fill);
+    assert_int_equal(kit_fill_wait(&fill), 0);
+    assert_false(cache_reader_is_unproved(reader));
+    cache_reader_close(&reader);
+    kit_blob_free(&blob);
+}
+
 static void readers__by_piece_get_the_last_byte_as_soon_as_it_is_there(void **state)
 {
     (void)state;
@@ -383,6 +410,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(readers__follow_a_writer_from_every_loop),
         T(readers__never_get_the_last_byte_before_the_digest_is_known),
+        T(readers__hear_that_nobody_vouches_until_the_digest_does),
         T(readers__by_piece_get_the_last_byte_as_soon_as_it_is_there),
         T(readers__fail_when_the_bytes_prove_wrong),
         T(readers__fail_with_the_reason_of_an_abort),
