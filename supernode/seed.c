@@ -250,8 +250,10 @@ static void sum_is_done(struct dt_job *base)
         cache_reader_close(&seed->reader);
     if (is_current && job->rc == 0)
         look(seed);
-    else if (!is_current && seed->reader == NULL)
+    else if (!is_current && seed->reader == NULL && seed->task != NULL) {
         open_reader(seed); /* a new fill may have opened while the old file was still read */
+        supernode_seed_reconsider(seed);
+    }
     free(job->bytes);
     free(job);
     unref(seed);
@@ -483,6 +485,25 @@ void supernode_seed_reconsider(struct supernode_seed *seed)
                            .size = is_known ? seed->task->size : UINT64_MAX,
                            .want_off = UINT64_MAX};
     attach(seed, &way);
+}
+
+void supernode_seed_doubt(struct supernode_seed *seed)
+{
+    struct cache_reader *reader = NULL;
+    struct dt_err err = {0};
+    if (!is_whole(seed) || seed->fill != NULL)
+        return; /* the end of the fill says what became of it */
+    if (cache_reader_open(&reader, seed->supernode->transfer.cache, &seed->task->digest, &err) ==
+        0) {
+        cache_reader_close(&reader);
+        return;
+    }
+    char name[13];
+    dt_log_warn("seed_lost", "blob=%s reason=%s", dt_digest_short(name, &seed->task->digest),
+                DT_LOG_Q(err.msg));
+    lose_pieces(seed);
+    supernode_seed_reconsider(seed);
+    supernode_task_plan_soon(seed->task);
 }
 
 /* ---- the end of a fill, and of the seed ---- */

@@ -45,6 +45,9 @@ void supernode_seed_reconsider(struct supernode_seed *);
 uint8_t *supernode_seed_bytes(const struct supernode_seed *);
 /* The task's swarm is taken down: no piece is handed out. The fill and the file stay. */
 void supernode_seed_anew(struct supernode_seed *);
+/* A node was refused a piece here. The blob may have left the cache (removed, or its seal failed on
+ * a full disk) while our own descriptor still reads it: then it is fetched again, or is gone. */
+void supernode_seed_doubt(struct supernode_seed *);
 bool supernode_seed_is_filling(const struct supernode_seed *);
 /* The task's size became known from elsewhere, and its swarm was made. */
 void supernode_seed_opened(struct supernode_seed *);

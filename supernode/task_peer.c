@@ -387,11 +387,15 @@ static void accuse(struct supernode_task *task, const struct task_peer *source, 
 static bool hear_failed(struct supernode_task *task, struct task_peer *peer,
                         const struct wire_failed *failed, uint64_t now_ms)
 {
+    bool is_seed_refusal =
+        failed->why == WIRE_WHY_REFUSED && handle_of(task, failed->from) == task->seed_handle;
     struct supernode_failure failure = {
         .to = peer->handle,
         .piece = failed->piece,
         .from = handle_of(task, failed->from),
-        .why = (enum supernode_why)failed->why, /* the two lists are one (wire/exchange.h) */
+        /* The two lists are one (wire/exchange.h). What the seed does not have is had from it as
+         * soon as it was fetched again. */
+        .why = is_seed_refusal ? SUPERNODE_WHY_BUSY : (enum supernode_why)failed->why,
         .now_ms = now_ms,
     };
     if (failed->piece >= task->n_pieces || !supernode_swarm_failed(task->swarm, &failure))
@@ -402,6 +406,8 @@ static bool hear_failed(struct supernode_task *task, struct task_peer *peer,
                  (int)failed->why);
     task->n_failed++;
     atomic_fetch_add(&task->supernode->tasks->n_failed, 1);
+    if (is_seed_refusal)
+        supernode_seed_doubt(task->seed);
     if (failed->why == WIRE_WHY_BAD_SUM)
         accuse(task, supernode_peer_at(task, failure.from), failed->piece);
     return supernode_trouble_heard(task, peer, &failure);

@@ -15,7 +15,7 @@ import pytest
 
 from lib import faults, wire
 from lib.fakeswarm import FakeSupernode
-from lib.nodes import PATH_HELLO, FakeNode, Supernode, make_blob
+from lib.nodes import PATH_HELLO, FakeNode, Supernode, make_blob, pull_together
 from lib.proxy import is_instrumented, wait_until
 
 REPO = "library/web"
@@ -161,8 +161,11 @@ def test_a_disk_that_others_fill_is_used_again_when_it_has_room(origin, run_dart
             with contextlib.suppress(OSError), open(f"{folder}/ballast", "wb") as file:
                 while True:
                     file.write(bytes(65536))
+            began = time.monotonic()
             gate.open()
             assert connection.read_body(head).body == data
+            # The index has no room for it: it is whole, and nobody is sent to it.
+            assert time.monotonic() - began < 4 * SLOWER
         for seed in range(2, 5):
             pull(node, *add_blob(origin, 3 * MIB, seed), 3)
         os.unlink(f"{folder}/ballast")
@@ -175,6 +178,21 @@ def test_a_disk_that_others_fill_is_used_again_when_it_has_room(origin, run_dart
 
         wait_until(is_seed_again, "the disk to be of use again", 30)
         assert supernode.log.count(" disk_full ") <= 2
+
+
+def test_a_blob_that_is_removed_while_nodes_take_it_is_fetched_again(origin):
+    with Supernode({"test.local": [origin.url]}) as supernode, \
+            FakeNode(supernode, "one") as one, FakeNode(supernode, "two") as two:
+        digest, data = add_blob(origin, 4 * MIB + 17)
+        sessions = [node.session(digest) for node in (one, two)]
+        for session in sessions:
+            session.wait_assignment()
+        wait_until(lambda: supernode.ask_admin(f"/v1/cache/{digest}", "DELETE").status == 204,
+                   "the fill, and the end of its file")
+        began = time.monotonic()
+        assert pull_together(sessions) == [data, data]
+        assert time.monotonic() - began < 5 * SLOWER
+        assert "seed_lost" in supernode.log and origin.blob_bytes[digest] <= 2 * len(data)
 
 
 # ---- a supernode that does not reach the registry ----
