@@ -89,7 +89,8 @@ bool supernodes_pick(size_t *out, struct supernodes *supernodes, const struct dt
     return false;
 }
 
-void supernode_note_failure(struct supernode *supernode, bool is_hello, const struct dt_err *why)
+void supernode_link_note_failure(struct supernode_link *supernode, bool is_hello,
+                                 const struct dt_err *why)
 {
     struct supernodes *supernodes = supernode->all;
     (void)pthread_mutex_lock(&supernodes->lock);
@@ -107,13 +108,13 @@ void supernode_note_failure(struct supernode *supernode, bool is_hello, const st
 
 static void on_failed(void *arg)
 {
-    supernode_hurry(arg);
+    supernode_link_hurry(arg);
 }
 
 void supernodes_failed(struct supernodes *supernodes, size_t index, const struct dt_err *why)
 {
     DT_ASSERT(index < supernodes->n);
-    supernode_note_failure(&supernodes->list[index], false, why);
+    supernode_link_note_failure(&supernodes->list[index], false, why);
     dt_loop_post(supernodes->loop, on_failed, &supernodes->list[index]);
 }
 
@@ -149,12 +150,12 @@ struct supernodes *supernodes_new(const struct supernodes_opts *opts)
     supernodes->loop = dt_loops_at(opts->transfer->loops, 0);
     supernodes->n = opts->options->supernodes.n;
     DT_ASSERT(supernodes->n <= PROXY_SUPERNODES_MAX);
-    supernodes->list = dt_new_array(struct supernode, supernodes->n + 1);
+    supernodes->list = dt_new_array(struct supernode_link, supernodes->n + 1);
     (void)pthread_mutex_init(&supernodes->lock, NULL);
     wire_id_make(supernodes->node);
     dt_timer_init(&supernodes->list_timer, supernodes->loop, supernodes_list_begin, supernodes);
     for (size_t i = 0; i < supernodes->n; i++) {
-        struct supernode *supernode = &supernodes->list[i];
+        struct supernode_link *supernode = &supernodes->list[i];
         supernode->all = supernodes;
         supernode->url = opts->options->supernodes.items[i];
         supernode->interval_ms = SUPERNODE_INTERVAL_MS;

@@ -25,7 +25,7 @@ static uint32_t random32(void)
 /* ---- sending ---- */
 
 /* The news go over to the message; what is told is forgotten, and on failure told again in full. */
-static void take_news(struct supernode *supernode, struct wire_hello *hello)
+static void take_news(struct supernode_link *supernode, struct wire_hello *hello)
 {
     struct supernodes *all = supernode->all;
     if (!all->has_holdings) /* the supernode will ask for them */
@@ -49,7 +49,7 @@ static void take_news(struct supernode *supernode, struct wire_hello *hello)
 static void on_answer(void *arg, const struct dt_err *err, struct dt_fetch *fetch, int status,
                       const char *body, size_t len);
 
-static char *encode(struct supernode *supernode)
+static char *encode(struct supernode_link *supernode)
 {
     struct supernodes *all = supernode->all;
     const struct proxy_options *options = all->opts.options;
@@ -71,7 +71,7 @@ static char *encode(struct supernode *supernode)
     return body;
 }
 
-static int post(struct supernode *supernode, struct dt_err *err)
+static int post(struct supernode_link *supernode, struct dt_err *err)
 {
     struct supernodes *all = supernode->all;
     uint64_t deadline_ms = supernode->is_bye ? SUPERNODE_BYE_MS : SUPERNODE_DEADLINE_MS;
@@ -91,7 +91,7 @@ static int post(struct supernode *supernode, struct dt_err *err)
     return rc;
 }
 
-static void wait_for_next(struct supernode *supernode)
+static void wait_for_next(struct supernode_link *supernode)
 {
     struct supernode_view view;
     supernodes_view(&view, supernode->all, (size_t)(supernode - supernode->all->list));
@@ -99,24 +99,24 @@ static void wait_for_next(struct supernode *supernode)
                  supernode_pause_ms(view.failures, supernode->interval_ms, random32()));
 }
 
-static void fail(struct supernode *supernode, const struct dt_err *err)
+static void fail(struct supernode_link *supernode, const struct dt_err *err)
 {
     holdings_news_fini(&supernode->news);
     supernode->news.is_full = true; /* what it heard of us is not known */
-    supernode_note_failure(supernode, true, err);
+    supernode_link_note_failure(supernode, true, err);
     wait_for_next(supernode);
 }
 
 void supernode_on_time(void *arg)
 {
-    struct supernode *supernode = arg;
+    struct supernode_link *supernode = arg;
     struct dt_err err = {0};
     dt_loop_assert_mine(supernode->all->loop);
     if (supernode->hello.fetch == NULL && !supernode->all->is_stopping && post(supernode, &err) < 0)
         fail(supernode, &err);
 }
 
-void supernode_hurry(struct supernode *supernode)
+void supernode_link_hurry(struct supernode_link *supernode)
 {
     if (supernode->all->is_stopping || supernode->hello.fetch != NULL)
         return;
@@ -140,7 +140,7 @@ static uint64_t lower(uint64_t a, uint64_t b)
 }
 
 /* Several supernodes may limit the node: the lowest holds, also while its supernode is away. */
-static void take_limits(struct supernode *supernode, const struct wire_hello_reply *reply)
+static void take_limits(struct supernode_link *supernode, const struct wire_hello_reply *reply)
 {
     struct supernodes *all = supernode->all;
     uint64_t up = 0, down = 0;
@@ -153,7 +153,7 @@ static void take_limits(struct supernode *supernode, const struct wire_hello_rep
     proxy_limits_set_told(all->opts.limits, up, down);
 }
 
-static void take_reply(struct supernode *supernode, const struct wire_hello_reply *reply)
+static void take_reply(struct supernode_link *supernode, const struct wire_hello_reply *reply)
 {
     struct supernodes *all = supernode->all;
     struct supernode_view *view = &supernode->view;
@@ -191,7 +191,7 @@ static void take_reply(struct supernode *supernode, const struct wire_hello_repl
 static void on_answer(void *arg, const struct dt_err *fetch_err, struct dt_fetch *fetch, int status,
                       const char *body, size_t len)
 {
-    struct supernode *supernode = arg;
+    struct supernode_link *supernode = arg;
     struct supernodes *all = supernode->all;
     struct wire_hello_reply reply = {0};
     struct dt_err err = *fetch_err;
@@ -285,7 +285,7 @@ void supernodes_say_bye(struct supernodes *all)
     all->n_byes = 1 + all->is_listing;
     dt_timer_clear(&all->list_timer);
     for (size_t i = 0; i < all->n; i++) {
-        struct supernode *supernode = &all->list[i];
+        struct supernode_link *supernode = &all->list[i];
         struct supernode_view view;
         supernodes_view(&view, all, i);
         dt_timer_clear(&supernode->timer);

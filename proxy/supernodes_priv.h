@@ -19,7 +19,7 @@
 /* The list is read again so often, to learn what was evicted; what is new is known at once. */
 #define SUPERNODES_LIST_MS 60000u
 
-struct supernode {
+struct supernode_link {
     struct supernodes *all;
     const char *url;            /* borrowed from the options */
     struct supernode_view view; /* under the lock */
@@ -39,7 +39,7 @@ struct supernodes {
     wire_id node;
     wire_address address;
     size_t n;
-    struct supernode *list; /* owned */
+    struct supernode_link *list; /* owned */
     pthread_mutex_t lock;
     bool is_started; /* main */
     sem_t stopped;
@@ -57,11 +57,12 @@ struct supernodes {
 };
 
 /* supernodes.c; any thread */
-void supernode_note_failure(struct supernode *, bool is_hello, const struct dt_err *why);
+void supernode_link_note_failure(struct supernode_link *, bool is_hello, const struct dt_err *why);
 
 /* supernodes_hello.c; loop 0 */
 void supernode_on_time(void *supernode);
-void supernode_hurry(struct supernode *); /* it failed an exchange: ask soon whether it is there */
+void supernode_link_hurry(
+    struct supernode_link *); /* it failed an exchange: ask soon whether it is there */
 void supernodes_list_begin(void *supernodes);
 void supernodes_say_bye(struct supernodes *);
 
