@@ -361,6 +361,12 @@ static void drop_answered(struct supernode_seed *seed, unsigned n_kept)
     }
 }
 
+static void drop_tickets(struct supernode_seed *seed)
+{
+    for (size_t i = 0; i < SEED_WAYS_MAX; i++)
+        transfer_task_detach(&seed->tickets[i].ticket);
+}
+
 static void on_event(void *arg, const struct task_event *event)
 {
     struct seed_ticket *place = arg;
@@ -549,8 +555,7 @@ void supernode_seed_leave(struct supernode_seed **seed_ptr)
      * everything goes on: the cache wants it. */
     if (seed->fill != NULL && seed->has_declined)
         task_give_up(seed->fill);
-    for (size_t i = 0; i < SEED_WAYS_MAX; i++)
-        transfer_task_detach(&seed->tickets[i].ticket);
+    drop_tickets(seed);
     close_reader(seed);
     seed->task = NULL;
     unref(seed);
@@ -645,6 +650,8 @@ static void end(void *object, enum task_state state, const struct dt_err *err)
     } else if (seed->task != NULL) {
         seed->err = *err;
         lose_pieces(seed);
+        if (was_wrong && state == TASK_NEW)
+            drop_tickets(seed); /* they are about to hear of room for what was no size */
         if (was_wrong)
             supernode_task_anew(seed->task);
         settle_soon(seed);

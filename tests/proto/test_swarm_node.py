@@ -479,7 +479,7 @@ def test_a_share_too_small_for_a_client_is_helped_out_by_the_registry(site, supe
 
 
 def test_a_swarm_that_slows_down_in_the_middle_is_helped_out_later(site, supernode):
-    site.start(supernode, options=["--head-deadline", "1s"])
+    site.start(supernode, options=["--head-deadline", "2s"])
     digest, data = site.blob(supernode)
 
     def slow_down(handler):
