@@ -220,9 +220,36 @@ static void run_sum(struct dt_job *base)
     job->rc = supernode_seed_sum(&job->sum, job->bytes, job->fd, job->off, job->len);
 }
 
+static void damaged_is_gone(void *arg, const struct dt_err *err)
+{
+    struct supernode_seed *seed = arg;
+    (void)err; /* what matters is whether it is still there */
+    if (seed->task != NULL)
+        supernode_seed_doubt(seed);
+    unref(seed);
+}
+
+/* The disk has changed the blob since it was verified. */
+static void drop_damaged(struct supernode_seed *seed, uint32_t piece)
+{
+    char name[13];
+    dt_log_error("seed_damaged", "blob=%s piece=%u", dt_digest_short(name, &seed->task->digest),
+                 piece);
+    seed->pieces[piece] = SEED_MISSING;
+    seed->refs++;
+    cache_remove(seed->supernode->transfer.cache, &seed->task->digest,
+                 (struct cache_completion){damaged_is_gone, seed, seed->task->loop});
+}
+
 static void take_sum(struct supernode_seed *seed, struct sum_job *job)
 {
     struct supernode_task *task = seed->task;
+    if (job->rc == 0 && task->are_sums_sure &&
+        !wire_sum_equal(&job->sum, &task->sums[job->piece])) {
+        job->rc = -DT_EMISMATCH;
+        drop_damaged(seed, job->piece);
+        return;
+    }
     if (job->rc < 0) {
         char name[13];
         seed->pieces[job->piece] = SEED_MISSING;
@@ -440,7 +467,7 @@ static bool is_at_work(const struct supernode_seed *seed)
     return seed->fill != NULL || count_tickets(seed, false) > 0;
 }
 
-static bool is_whole(const struct supernode_seed *seed)
+bool supernode_seed_is_whole(const struct supernode_seed *seed)
 {
     return seed->reader != NULL && cache_reader_is_sealed(seed->reader);
 }
@@ -464,11 +491,11 @@ void supernode_seed_offer(struct supernode_seed *seed, const struct seed_way *wa
     seed->upstream = way->upstream;
     dt_free_secret(&seed->authorization);
     seed->authorization = dt_strdup(way->authorization);
-    if (is_whole(seed))
+    if (supernode_seed_is_whole(seed))
         return;
     if (seed->reader == NULL && is_cached(seed))
         open_reader(seed);
-    if (is_whole(seed))
+    if (supernode_seed_is_whole(seed))
         return;
     if (is_at_work(seed) && !was_tried(seed, hash_way(way)))
         attach(seed, way);
@@ -480,7 +507,7 @@ void supernode_seed_reconsider(struct supernode_seed *seed)
 {
     if (seed->fill != NULL)
         task_step_soon(seed->fill);
-    if (is_whole(seed) || is_at_work(seed) || seed->upstream == NULL ||
+    if (supernode_seed_is_whole(seed) || is_at_work(seed) || seed->upstream == NULL ||
         seed->task->state == SUPERNODE_TASK_GONE || seed->task->n_present == 0 ||
         !supernode_task_needs_registry(seed->task) || !has_room(seed))
         return;
@@ -497,7 +524,7 @@ void supernode_seed_doubt(struct supernode_seed *seed)
 {
     struct cache_reader *reader = NULL;
     struct dt_err err = {0};
-    if (!is_whole(seed) || seed->fill != NULL)
+    if (!supernode_seed_is_whole(seed) || seed->fill != NULL)
         return; /* the end of the fill says what became of it */
     if (cache_reader_open(&reader, seed->supernode->transfer.cache, &seed->task->digest, &err) ==
         0) {
@@ -526,7 +553,7 @@ static void settle(void *arg)
 {
     struct supernode_seed *seed = arg;
     seed->is_settle_due = false;
-    if (seed->task != NULL && seed->fill == NULL && !is_whole(seed)) {
+    if (seed->task != NULL && seed->fill == NULL && !supernode_seed_is_whole(seed)) {
         drop_answered(seed, 0);
         if (count_tickets(seed, false) == 0 && seed->err.code != 0)
             end_of_ways(seed);

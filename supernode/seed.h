@@ -49,6 +49,8 @@ void supernode_seed_anew(struct supernode_seed *);
  * a full disk) while our own descriptor still reads it: then it is fetched again, or is gone. */
 void supernode_seed_doubt(struct supernode_seed *);
 bool supernode_seed_is_filling(const struct supernode_seed *);
+/* All of the blob is here, and was verified. */
+bool supernode_seed_is_whole(const struct supernode_seed *);
 /* The task's size became known from elsewhere, and its swarm was made. */
 void supernode_seed_opened(struct supernode_seed *);
 

@@ -16,6 +16,7 @@
 #include "supernode/node.h"
 #include "supernode/node_priv.h"
 #include "supernode/seed.h"
+#include "supernode/sums.h"
 #include "supernode/task_priv.h"
 
 const char *supernode_task_state_word(enum supernode_task_state state)
@@ -51,6 +52,7 @@ static void free_table(struct task_table *table)
         HASH_DELETE(hh, table->struck, struck);
         free(struck);
     }
+    supernode_sums_free(&table->sums);
 }
 
 void supernode_tasks_free(struct supernode *supernode)
@@ -132,9 +134,20 @@ static void end_task(struct supernode_task *task)
     dt_loop_defer(free_task, task);
 }
 
+static bool has_all_sums(const struct supernode_task *task)
+{
+    for (uint32_t piece = 0; piece < task->n_pieces; piece++)
+        if (task->sum_states[piece] != TASK_SUM_OURS)
+            return false;
+    return task->n_pieces > 0;
+}
+
 static void forget(struct supernode_task *task)
 {
     char name[13];
+    if (has_all_sums(task) && supernode_seed_is_whole(task->seed))
+        supernode_sums_keep(&supernode_table(task->supernode)->sums, &task->digest,
+                            task->piece_size, task->sums, task->n_pieces);
     dt_log_info(
         "task_forgotten",
         "blob=%s size=%" PRId64 " seed_bytes=%" PRIu64 " peer_bytes=%" PRIu64 " failed=%" PRIu64,
@@ -318,6 +331,10 @@ int supernode_task_open(struct supernode_task *task, uint64_t size, struct dt_er
     task->sums = dt_new_array(struct wire_sum, task->n_pieces);
     task->sum_states = dt_new_array(uint8_t, task->n_pieces);
     task->troubled = dt_new_array(uint64_t, supernode_bits_words(task->n_pieces));
+    if (supernode_sums_recall(task->sums, task->n_pieces, supernode_table(task->supernode)->sums,
+                              &task->digest, task->piece_size))
+        memset(task->sum_states, TASK_SUM_OURS, task->n_pieces);
+    task->are_sums_sure = task->n_pieces > 0 && task->sum_states[0] == TASK_SUM_OURS;
     task->state = SUPERNODE_TASK_OPEN;
     join_seed(task);
     supernode_task_let_in(task);

@@ -74,6 +74,7 @@ struct supernode_task {
     struct wire_sum *sums; /* owned; with sum_states, n_pieces long */
     uint64_t *troubled;  /* owned; row of bits: receivers failed to get these from their holders */
     uint8_t *sum_states; /* owned; enum task_sum_state */
+    bool are_sums_sure;  /* of a blob whose digest was verified: ours of today may not differ */
     struct task_peer *peers;
     struct task_peer **by_slot; /* owned; borrowed peers by supernode_peer_slot() */
     uint32_t n_by_slot;
@@ -102,6 +103,7 @@ struct task_table {
     struct supernode_task *tasks;
     struct task_banned *banned;
     struct task_struck *struck;
+    struct supernode_sums *sums; /* owned; of tasks that were forgotten */
 };
 struct supernode_tasks {
     struct task_table *tables; /* owned; one per loop */

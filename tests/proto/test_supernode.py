@@ -3,6 +3,7 @@ out as they land, held exchanges, and nodes that lie, vanish, are refused or com
 import concurrent.futures
 import contextlib
 import json
+import pathlib
 import time
 
 import pytest
@@ -506,6 +507,28 @@ def test_a_restart_keeps_the_seed(origin, supernode, make_node):
     supernode.restart()
     assert make_node("node-2").session(digest).pull() == data
     assert bytes_from_origin(origin, digest) == len(data)
+
+
+def test_a_supernode_that_once_had_the_blob_vouches_for_what_nodes_hold(origin, supernode,
+                                                                        make_node):
+    """A node that takes a piece without a sum has to hold it back until the digest is known. Its
+    own copy is held against what it knows as well."""
+    digest, data = add_blob(origin, 2 * MIB)
+    holder = make_node("holder")
+    assert holder.session(digest).pull() == data
+    wait_until(lambda: supernode.tasks()["tasks"] == [], "the task to be forgotten", limit_s=45)
+    path, = pathlib.Path(supernode.cache).rglob(f"*{digest.split(':')[1]}*")
+    path.write_bytes(bytes(len(data)))
+    holder.hello(full=True, have=[[digest, len(data)]])
+    late = make_node("late").session(digest)
+    rows = late.wait_assignment()
+    assert [row[1] for row in rows] == [holder.id] * len(rows)
+    piece = cluster.choose_piece_size(len(data))
+    assert all(row[4] == cluster.sum_of(data[row[0] * piece:(row[0] + 1) * piece]) for row in rows)
+    wait_until(lambda: "seed_lost" in supernode.log, "the damaged copy to be dropped")
+    late.exchange(failed=[[row[0], row[1], "busy"] for row in rows])
+    assert late.pull() == data
+    assert supernode.ask_admin(f"/v1/cache/{digest}").status == 404
 
 
 def test_a_node_waits_in_vain_for_no_restart(origin, supernode, make_node):
