@@ -224,7 +224,8 @@ int dt_httpd_start(struct dt_httpd **out, struct dt_loops *loops, const struct d
         server->share[i].server = server;
         server->share[i].loop = dt_loops_at(loops, i);
         server->share[i].tls = opts->tls != NULL ? dt_tls_ref(opts->tls) : NULL;
-        dt_loop_post(server->share[i].loop, httpd_share_open, &server->share[i]);
+        /* Waited for: it takes descriptors, and h2o aborts where there is none. */
+        dt_loop_call(server->share[i].loop, httpd_share_open, &server->share[i]);
     }
     *out = server;
     return 0;

@@ -46,7 +46,8 @@ struct dt_httpd_opts {
     unsigned max_connections; /* default 4096; more wait in the kernel's queue */
 };
 
-/* Opens one listening socket shared by all loops. Errors: DT_EIO (with the address), DT_EINVAL. */
+/* Opens one listening socket shared by all loops, and returns when all of them accept. From main
+ * only. Errors: DT_EIO (with the address), DT_EINVAL. */
 int dt_httpd_start(struct dt_httpd **out, struct dt_loops *, const struct dt_httpd_opts *,
                    struct dt_err *err);
 /* Connections from now on are made with this one (a renewed certificate); those that are there go
