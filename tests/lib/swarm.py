@@ -336,9 +336,8 @@ class Swarm:
         """From the registry, by supernodes. A node asks it as well when its supernode is silent
         for a second, and when a client would wait too long: that is right, and happens to whole
         swarms under a sanitizer."""
-        is_late = any(node.events("swarm_slow") or
-                      any("no answer" in event["reason"] for event in node.events("swarm_lost"))
-                      for node in self.nodes)
+        is_late = any(node.events(word) for node in self.nodes
+                      for word in ("swarm_slow", "swarm_lost"))
         if not (is_instrumented() and is_late):
             assert self.origin_bytes(digest) == times
 
