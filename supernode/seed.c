@@ -269,6 +269,7 @@ static void sum_is_done(struct dt_job *base)
 {
     struct sum_job *job = dt_container_of(base, struct sum_job, job);
     struct supernode_seed *seed = job->seed;
+    struct supernode *supernode = seed->supernode;
     seed->n_summing--;
     bool is_current = job->generation == seed->generation && seed->task != NULL;
     if (is_current)
@@ -284,6 +285,7 @@ static void sum_is_done(struct dt_job *base)
     free(job->bytes);
     free(job);
     unref(seed);
+    supernode_tasks_job_ended(supernode);
 }
 
 static void start_sum(struct supernode_seed *seed, uint32_t piece)
@@ -302,6 +304,7 @@ static void start_sum(struct supernode_seed *seed, uint32_t piece)
     seed->pieces[piece] = SEED_SUMMING;
     seed->n_summing++;
     seed->refs++;
+    supernode_tasks_job_begins(seed->supernode);
     dt_pool_submit(seed->supernode->transfer.pool, &job->job);
 }
 

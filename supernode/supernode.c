@@ -47,6 +47,7 @@ void supernode_core_stop(struct supernode *supernode)
     for (unsigned i = dt_loops_count(loops) - 1; i > 0; i--)
         dt_loop_call(dt_loops_at(loops, i), supernode_tasks_stop_loop, supernode);
     dt_loop_call(dt_loops_at(loops, 0), stop_first_loop, supernode);
+    supernode_tasks_wait_for_jobs(supernode);
 }
 
 void supernode_core_free(struct supernode *supernode)

@@ -37,6 +37,8 @@ void supernode_tasks_new(struct supernode *supernode)
     supernode->tasks = dt_new(struct supernode_tasks);
     supernode->tasks->tables =
         dt_new_array(struct task_table, dt_loops_count(supernode->transfer.loops));
+    (void)pthread_mutex_init(&supernode->tasks->lock, NULL); /* cannot fail with no attributes */
+    (void)pthread_cond_init(&supernode->tasks->jobs_ended, NULL);
 }
 
 static void free_table(struct task_table *table)
@@ -62,7 +64,32 @@ void supernode_tasks_free(struct supernode *supernode)
     for (unsigned i = 0; i < dt_loops_count(supernode->transfer.loops); i++)
         free_table(&supernode->tasks->tables[i]);
     free(supernode->tasks->tables);
+    (void)pthread_mutex_destroy(&supernode->tasks->lock);
+    (void)pthread_cond_destroy(&supernode->tasks->jobs_ended);
     dt_free(&supernode->tasks);
+}
+
+void supernode_tasks_job_begins(struct supernode *supernode)
+{
+    pthread_mutex_lock(&supernode->tasks->lock);
+    supernode->tasks->n_jobs++;
+    pthread_mutex_unlock(&supernode->tasks->lock);
+}
+
+void supernode_tasks_job_ended(struct supernode *supernode)
+{
+    pthread_mutex_lock(&supernode->tasks->lock);
+    if (--supernode->tasks->n_jobs == 0)
+        pthread_cond_signal(&supernode->tasks->jobs_ended);
+    pthread_mutex_unlock(&supernode->tasks->lock);
+}
+
+void supernode_tasks_wait_for_jobs(struct supernode *supernode)
+{
+    pthread_mutex_lock(&supernode->tasks->lock);
+    while (supernode->tasks->n_jobs > 0)
+        pthread_cond_wait(&supernode->tasks->jobs_ended, &supernode->tasks->lock);
+    pthread_mutex_unlock(&supernode->tasks->lock);
 }
 
 struct task_table *supernode_table(struct supernode *supernode)

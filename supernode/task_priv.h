@@ -7,6 +7,7 @@
 #ifndef DARTER_SUPERNODE_TASK_PRIV_H
 #define DARTER_SUPERNODE_TASK_PRIV_H
 
+#include <pthread.h>
 #include <uthash.h>
 
 #include "supernode/plan.h"
@@ -107,6 +108,9 @@ struct task_table {
 };
 struct supernode_tasks {
     struct task_table *tables; /* owned; one per loop */
+    pthread_mutex_t lock;      /* of the next two */
+    pthread_cond_t jobs_ended;
+    unsigned n_jobs; /* sums that are being computed: each holds a reader of the cache */
     _Atomic uint64_t n_tasks, n_peers, n_held;
     _Atomic uint64_t n_pieces, n_cells; /* of large blobs; of all (SUPERNODE_ALL_...) */
     _Atomic uint64_t inline_bytes;      /* of small blobs, kept by their seeds */
@@ -135,6 +139,11 @@ uint32_t supernode_hash_name(const char *name);
 void supernode_tasks_new(struct supernode *);
 void supernode_tasks_stop_loop(void *supernode); /* on each loop: ends every task of it */
 void supernode_tasks_free(struct supernode *);
+/* Around each job of a seed on the pool; any thread. */
+void supernode_tasks_job_begins(struct supernode *);
+void supernode_tasks_job_ended(struct supernode *);
+/* After every loop was stopped: returns when the last job has ended on its loop. Main only. */
+void supernode_tasks_wait_for_jobs(struct supernode *);
 
 /* task_size.c */
 /* By a node that has the blob, or a part of it. Errors: as supernode_task_open(). */

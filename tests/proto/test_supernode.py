@@ -531,6 +531,17 @@ def test_a_supernode_that_once_had_the_blob_vouches_for_what_nodes_hold(origin, 
     assert supernode.ask_admin(f"/v1/cache/{digest}").status == 404
 
 
+def test_a_supernode_ends_while_sums_are_computed(origin, supernode, make_node):
+    digest, _ = add_blob(origin, 48 * MIB)
+    make_node().join(digest)
+    is_seeded(supernode, digest)
+    for _ in range(3):
+        supernode.restart()
+        make_node().session(digest).wait_assignment()  # the first of many sums is there
+        supernode.stop()
+        supernode.start()
+
+
 def test_a_node_waits_in_vain_for_no_restart(origin, supernode, make_node):
     """SIGTERM while exchanges are held: they are answered, and it ends at once."""
     digest, _ = add_blob(origin, 2 * MIB)
