@@ -154,14 +154,14 @@ static bool is_hopeless(struct task *task)
         all_excluded &= is_out;
         all_failed &= is_out || task->sources[i]->failures > 0;
     }
-    if (all_excluded || (task->began_while_down && all_failed))
+    /* A registry that limits its rate asks for patience, and is not down. */
+    bool is_asked_to_wait = task->err.code == DT_EBUSY;
+    if (all_excluded || (task->began_while_down && all_failed && !is_asked_to_wait))
         return true;
     bool is_size_settled = task->writer != NULL && !task->is_size_contradicted;
     if (!is_size_settled && task->err.code == DT_EPROTO && all_failed)
         return true; /* asked again, they would contradict the size again */
-    /* A registry that limits its rate asked for patience. */
-    uint64_t patience_ms =
-        task->err.code == DT_EBUSY ? TRANSFER_GIVE_UP_MS : task_director_patience_ms(task);
+    uint64_t patience_ms = is_asked_to_wait ? TRANSFER_GIVE_UP_MS : task_director_patience_ms(task);
     return all_failed && dt_loop_now_ms(task->loop) - task->progress_ms > patience_ms;
 }
 

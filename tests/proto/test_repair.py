@@ -1,5 +1,7 @@
 """A source that fails, stalls or lies is replaced, in the middle of a blob if need be; and where
 nobody can replace it, no client ever gets a wrong blob that looks complete."""
+import concurrent.futures
+
 import pytest
 
 from lib import faults
@@ -214,6 +216,20 @@ def test_a_passing_refusal_of_the_only_source_is_absorbed(darter, origin, fault)
     origin.misbehave(fault, kind="blob", method="GET", times=1)
     response = darter.blob(REPO, image.layers[1])
     assert response.status == 200 and response.body == image.blobs[image.layers[1]], response
+
+
+def test_who_comes_while_a_registry_limits_its_rate_waits_as_well(darter, origin):
+    """All layers of an image at once: one is refused, and the others must not fail for it."""
+    image = origin.add(REPO, make_image([300_000, 200_000]), "latest")
+    assert darter.manifest(REPO, "latest").status == 200
+    origin.misbehave(faults.too_many(1), kind="blob", method="GET", times=3)
+    with concurrent.futures.ThreadPoolExecutor(2) as clients:
+        first = clients.submit(darter.blob, REPO, image.layers[0])
+        wait_until(lambda: any("/blobs/" in request.target for request in origin.requests),
+                   "the first refusal")
+        second = clients.submit(darter.blob, REPO, image.layers[1])
+    for digest, response in zip(image.layers, (first.result(), second.result())):
+        assert response.status == 200 and response.body == image.blobs[digest], response
 
 
 def test_a_source_that_cuts_every_answer_is_still_of_use(run_darter, origin):
