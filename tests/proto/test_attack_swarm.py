@@ -31,13 +31,16 @@ class Swarm:
         darter = self.run_darter({"test.local": [self.origin.url]}, options=[
             "--cluster-key-file", key_file, "--node-name", name,
             "--supernode", self.supernode.url])
+        self.wait_until_up(darter)
+        return darter
 
+    @staticmethod
+    def wait_until_up(darter):
         def is_up():
             rows = darter.ask_admin("/v1/supernodes").json()["supernodes"]
             return all(row["state"] == "up" for row in rows)
 
         wait_until(is_up, "the supernode to be up")
-        return darter
 
     def bad_node(self, name="bad", fault=None, data=None):
         """It serves pieces of the data, and does so badly."""
@@ -212,6 +215,7 @@ def test_a_few_bytes_do_not_cost_gigabytes(swarm):
         reply = join(64).exchange()
         assert reply["state"] == "gone" and reply["code"] == "EBUSY", reply
         digest, data = swarm.blob()
+        swarm.wait_until_up(good)  # it may have been silent while it made all of that
         pull(good, digest, data, 5 * SLOWER)
         assert "swarm_lost" not in good.log
 
