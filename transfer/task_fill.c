@@ -232,8 +232,11 @@ static void ask_registries(struct task *task)
             ;
         free(elsewhere);
     }
-    if (is_their_turn && task->n_streams + task->n_fetches == 0 && is_hopeless(task) &&
-        !drop_hint(task) && !leave_part(task))
+    if (!is_their_turn || task->n_streams + task->n_fetches > 0 || !is_hopeless(task))
+        return;
+    if (task_sources_add_waiting(task))
+        task_step_soon(task);
+    else if (!drop_hint(task) && !leave_part(task))
         task_fail(task, &task->err);
 }
 

@@ -66,6 +66,7 @@ struct task_ticket {
     struct task *task;              /* NULL = not on a task */
     uint64_t front, waits_since_ms; /* task_hunger.c: the byte it waits for */
     bool has_event;                 /* its one event is on the way */
+    bool is_way_known;              /* his credentials are, or were, among the task's sources */
     struct task_ticket *prev, *next;
     /* told by the home loop, read by the client's: enum source_kind of the first bytes, -1 = none
      */
@@ -127,7 +128,8 @@ void task_fill_step(struct task *);
 void task_fill_tick(struct task *);
 
 /* task_source.c */
-bool task_sources_add(struct task *, const struct task_ticket *); /* false: nothing new */
+bool task_sources_add(struct task *, struct task_ticket *); /* false: nothing new */
+bool task_sources_add_waiting(struct task *);
 /* For the planner: one row for each source, in the order of task->sources. */
 void task_sources_list(struct task *, struct plan_source *out);
 size_t task_sources_count_ready(struct task *, const struct source *except);

@@ -53,7 +53,7 @@ static struct source **free_place(struct task *task)
         return &task->sources[task->n_sources++];
     for (size_t i = 0; i < task->n_sources; i++) {
         struct source *source = task->sources[i];
-        if (!source->is_excluded || source->n_active > 0)
+        if (!source->is_excluded || source->n_active > 0 || source == task->alone)
             continue;
         task->resumed_bytes += source->bytes; /* whose they were is not known any more */
         source->ops->free(&task->sources[i]);
@@ -63,12 +63,12 @@ static struct source **free_place(struct task *task)
 }
 
 /* One client's way: every endpoint of his upstream, asked with his credentials. */
-bool task_sources_add(struct task *task, const struct task_ticket *ticket)
+bool task_sources_add(struct task *task, struct task_ticket *ticket)
 {
     uint64_t way = way_of(ticket);
-    if (has_way(task, way))
+    ticket->is_way_known |= has_way(task, way);
+    if (ticket->is_way_known)
         return false;
-    bool has_added = false;
     struct reg_upstream *upstream = ticket->upstream;
     for (size_t i = 0; i < upstream->n_endpoints; i++) {
         struct source **place = free_place(task);
@@ -77,8 +77,17 @@ bool task_sources_add(struct task *task, const struct task_ticket *ticket)
         *place = source_registry_new(task->transfer, upstream, &upstream->endpoints[i],
                                      ticket->repository, &task->digest, ticket->authorization);
         (*place)->way = way;
-        has_added = true;
+        ticket->is_way_known = true;
     }
+    return ticket->is_way_known;
+}
+
+/* Clients who came when every place was taken, and are still here: by now there may be one. */
+bool task_sources_add_waiting(struct task *task)
+{
+    bool has_added = false;
+    for (struct task_ticket *ticket = task->tickets; ticket != NULL; ticket = ticket->next)
+        has_added |= task_sources_add(task, ticket);
     return has_added;
 }
 

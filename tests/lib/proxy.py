@@ -24,6 +24,7 @@ STOP_LIMIT_S = 30
 ACCEPT_ALL = [("Accept", media_type) for media_type in ALL_MANIFEST_TYPES]
 SANITIZER = re.compile(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|"
                        r"SUMMARY: \w*Sanitizer|assertion failed)")
+running = []  # daemons, for who reports a failure
 
 
 def binary_folder():
@@ -84,6 +85,7 @@ class Darter:
     # ---- life ----
 
     def __enter__(self):
+        running.append(self)
         try:
             self.start()
         except BaseException:
@@ -101,6 +103,8 @@ class Darter:
             self.clean_up()
 
     def clean_up(self):
+        if self in running:
+            running.remove(self)
         if self.process is not None:
             self.process.kill()
             self.process.wait()

@@ -8,6 +8,8 @@ import signal
 
 import pytest
 
+from lib import proxy
+
 LIMIT_S = 60
 
 
@@ -35,6 +37,16 @@ def pytest_runtest_protocol(item):
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(call):
+    """Fixtures still hold their daemons when a test has failed: what those said belongs to it."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed and call.when == "call":
+        for daemon in proxy.running:
+            report.sections.append(("the daemon's log", daemon.log[-6000:]))
 
 
 class Rows:

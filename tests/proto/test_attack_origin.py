@@ -339,10 +339,17 @@ def test_one_digest_of_many_repositories_is_shown_to_those_who_may(run_darter, o
 
 
 def test_a_token_that_expires_in_the_middle_is_replaced_by_a_fresh_one(run_darter, origin):
-    """Clients who came and went must not fill the list of ways with theirs."""
+    """Clients who came and went must not fill the list of ways with theirs: whose turn did not come
+    when the list was full is asked for before the blob is given up."""
     digest, data = add_blob(origin, 40 * MIB)
     gate = faults.Gate(after=8 * MIB)
-    origin.misbehave(gate, kind="blob", method="GET", times=1)
+
+    def gated_and_cut(exchange):
+        exchange.reply.body = exchange.reply.body[:9 * MIB]  # the rest has to be asked for anew
+        gate(exchange)
+        exchange.hang_up()
+
+    origin.misbehave(gated_and_cut, kind="blob", method="GET", times=1)
     darter = run_darter({"test.local": [origin.url]}, SMALL_SEGMENTS)
     for number in range(60):
         with darter.connect() as connection:
