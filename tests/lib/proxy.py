@@ -237,6 +237,22 @@ class Darter:
             assert blob.status == 200 and blob.is_complete and blob.body == data, blob
         return manifest
 
+    def can_pull(self, repo, ref, image, headers=()):
+        """For wait_until(), where a registry that stood still for a moment may cost a pull."""
+        try:
+            self.pull(repo, ref, image, headers)
+        except AssertionError:
+            return False
+        return True
+
+    def log_so_far(self):
+        """The log with all that was said before this moment. Lines are written by a thread of the
+        daemon and read by one of ours: a question of a name of its own is the last one."""
+        mark = f"/v1/mark-{os.urandom(8).hex()}"
+        self.ask_admin(mark)
+        wait_until(lambda: mark in self.log, "the log's last line")
+        return self.log
+
     def resident_bytes(self):
         with open(f"/proc/{self.pid}/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")

@@ -1,7 +1,7 @@
 """tests/lib/report.py - the pytest plugin behind tests/run.
 
 Writes one JSON line for every finished test (so the runner counts facts, not screen text) and gives
-each test a limit of time: 60 s, or what @pytest.mark.limit(seconds) says.
+each test a limit of time: 150 s, or what @pytest.mark.limit(seconds) says.
 """
 import json
 import signal
@@ -10,7 +10,7 @@ import pytest
 
 from lib import proxy
 
-LIMIT_S = 60
+LIMIT_S = 150
 
 
 def pytest_addoption(parser):

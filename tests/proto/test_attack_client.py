@@ -31,13 +31,18 @@ def pipeline_without_reading(darter, request, limit=200 * MIB):
 
 def assert_alive(darter, image):
     assert darter.process.poll() is None, "the daemon has ended"
-    darter.pull(REPO, "latest", image)
+    pull_in_the_end(darter, image)
+
+
+def pull_in_the_end(darter, image):
+    """With a deadline of a second one pull may fail because the machine stood still."""
+    wait_until(lambda: darter.can_pull(REPO, "latest", image), "a pull")
 
 
 def test_answers_nobody_takes_do_not_meet_their_own_deadline(run_darter, origin, image):
     """A 304 that waits for the client longer than a head may take is not answered twice."""
     darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "1s"])
-    darter.pull(REPO, "latest", image)
+    pull_in_the_end(darter, image)
     digest = image.layers[0]
     request = wire.request_bytes("GET", f"/v2/{REPO}/blobs/{digest}",
                                  [("If-None-Match", f'"{digest}"')])
@@ -48,7 +53,7 @@ def test_answers_nobody_takes_do_not_meet_their_own_deadline(run_darter, origin,
 @pytest.mark.parametrize("value", ["bytes=999999999-", "bytes=0-0"])
 def test_answers_to_ranges_nobody_takes_end_nothing(run_darter, origin, image, value):
     darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "1s"])
-    darter.pull(REPO, "latest", image)
+    pull_in_the_end(darter, image)
     request = wire.request_bytes("GET", f"/v2/{REPO}/blobs/{image.layers[0]}", [("Range", value)])
     with pipeline_without_reading(darter, request):
         assert_alive(darter, image)
@@ -58,7 +63,7 @@ def test_failures_nobody_takes_are_not_answered_twice(run_darter, origin, image)
     """The same where the blob is streamed past the cache and no source has it."""
     darter = run_darter({"test.local": [origin.url]},
                         ["--head-deadline", "1s", "--cache-min-free", "1000000GiB"])
-    darter.pull(REPO, "latest", image)
+    pull_in_the_end(darter, image)
     origin.misbehave(faults.status(404), kind="blob", method="GET")
     request = wire.request_bytes("GET", f"/v2/{REPO}/blobs/{image.layers[0]}")
     with pipeline_without_reading(darter, request):
@@ -158,19 +163,19 @@ def test_five_hundred_blobs_at_once_stay_within_bounds(run_darter, origin):
 def test_the_head_comes_in_time_however_many_stages_are_slow(run_darter, origin):
     """The permit, the fill and the way past the cache share one limit of time."""
     image = origin.add(REPO, make_image([5 * MIB]), "latest")
-    darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "4s"])
-    origin.misbehave(faults.delay_headers(3), kind="blob", method="HEAD")
+    darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "6s"])
+    origin.misbehave(faults.delay_headers(5), kind="blob", method="HEAD")
     origin.misbehave(faults.hang(), kind="blob", method="GET")
-    with darter.connect(timeout_s=6) as connection:
+    with darter.connect(timeout_s=10) as connection:
         connection.send_request("GET", f"/v2/{REPO}/blobs/{image.layers[0]}")
         assert connection.read_response().status == 503
 
 
 def test_a_list_is_refused_in_time_when_every_registry_is_silent(run_darter, origin, standby, image):
-    darter = run_darter({"test.local": [origin.url, standby.url]}, ["--head-deadline", "2s"])
+    darter = run_darter({"test.local": [origin.url, standby.url]}, ["--head-deadline", "5s"])
     for registry in (origin, standby):
         registry.misbehave(faults.hang(), kind="tags")
-    with darter.connect(timeout_s=3.5) as connection:
+    with darter.connect(timeout_s=9) as connection:
         connection.send_request("GET", f"/v2/{REPO}/tags/list")
         assert connection.read_response().status == 503
 
@@ -186,5 +191,5 @@ def test_no_secret_of_a_client_reaches_the_log(run_darter, origin, image):
         darter.blob(REPO, image.layers[0], headers)
         darter.get(f"/v2/{REPO}/tags/list", headers)
         darter.manifest(REPO, "other", headers)
-    wait_until(lambda: darter.log.count("request ") >= 12 or "tags/list" in darter.log, "log lines")
+    assert "tags/list" in darter.log_so_far()
     assert secret not in darter.log

@@ -12,7 +12,7 @@ from lib.proxy import wait_until
 
 REPO = "library/web"
 MIB = 1024 * 1024
-IMPATIENT = ["--stall-timeout", "500ms", "--head-deadline", "6s"]
+IMPATIENT = ["--stall-timeout", "3s", "--head-deadline", "6s"]
 STREAMED = ["--cache-min-free", "1000000GiB"]
 SMALL_SEGMENTS = ["--segment", "16MiB"]
 
@@ -77,7 +77,9 @@ def test_a_middle_part_from_a_registry_without_ranges_ends_where_it_was_asked_to
     for first, last in ((1000, 1999), (0, 0), (MIB, 4 * MIB), (5 * MIB, 6 * MIB - 2)):
         part = darter.blob(REPO, digest, [("Range", f"bytes={first}-{last}")])
         assert part.status == 206 and part.body == data[first:last + 1], (first, last, part)
-    assert origin.count(kind="blob", method="GET") <= 8  # one of each by the fill that had no room
+    # One of each by the fill that had no room; more only where the machine stood still.
+    repeated = darter.metric("darter_requests_repeated_total")
+    assert origin.count(kind="blob", method="GET") <= 8 + repeated
 
 
 def test_a_registry_that_forgets_ranges_in_the_middle_of_a_fill(run_darter, origin, standby):
@@ -89,7 +91,7 @@ def test_a_registry_that_forgets_ranges_in_the_middle_of_a_fill(run_darter, orig
     for registry in (origin, standby):
         registry.misbehave(faults.ignore_range(), kind="blob", method="GET")
     darter = run_darter({"test.local": [origin.url, standby.url]},
-                        IMPATIENT + SMALL_SEGMENTS + ["--streams-per-blob", "8"])
+                        SMALL_SEGMENTS + ["--stall-timeout", "3s", "--streams-per-blob", "8"])
     results = []
 
     def client(first):
@@ -239,14 +241,14 @@ def test_answers_out_of_this_world_become_a_refusal(run_darter, origin, kind):
         origin.behave()
         origin.misbehave(fault, kind=kind, method="GET")
         for target in targets:
-            response = darter.get(target, timeout_s=8)
+            response = darter.get(target, timeout_s=12)
             assert darter.process.poll() is None, name
             if kind == "blob":
                 data = image.blobs[target.rsplit("/", 1)[1]]
                 assert response.status in (404, 502, 503) or response.body == data or \
                     not response.is_complete, (name, response)
     origin.behave()
-    wait_until(lambda: darter.pull(REPO, "latest", image), "a pull", 20)
+    wait_until(lambda: darter.can_pull(REPO, "latest", image), "a pull")
 
 
 @pytest.mark.parametrize("options", [[], STREAMED], ids=["cached", "streamed through"])

@@ -251,7 +251,7 @@ upstreams:
     for ref in ("latest", image.digest):
         for method in ("GET", "HEAD"):
             wait_until(lambda: darter.manifest(PUBLIC, ref, method=method).status == 412,
-                       f"412 for {method} {ref}", 5)
+                       f"412 for {method} {ref}")
     origin.policy_refuses.clear()
     wait_until(lambda: darter.manifest(PUBLIC, "latest").status == 200, "the policy's end")
 

@@ -11,6 +11,12 @@ REPO = "library/web"
 MIB = 1024 * 1024
 
 
+@pytest.fixture
+def darter(origin, run_darter):
+    """It waits at a gate for as long as a hundred clients need to come on a slow machine."""
+    return run_darter({"test.local": [origin.url]}, ["--stall-timeout", "1m"])
+
+
 def big(origin, size=8 * MIB):
     image = origin.add(REPO, make_image([size]), "latest")
     return image.layers[0], image.blobs[image.layers[0]]
@@ -82,7 +88,7 @@ def test_the_first_byte_does_not_wait_for_the_last(darter, origin):
     digest, data = big(origin)
     gate = faults.Gate(after=5 * MIB)
     origin.misbehave(gate, kind="blob", method="GET")
-    with darter.connect(timeout_s=10) as connection:
+    with darter.connect(timeout_s=25) as connection:
         connection.send_request("GET", f"/v2/{REPO}/blobs/{digest}")
         head = connection.read_head()
         assert head.status == 200 and head.header("Content-Length") == str(len(data))
@@ -156,7 +162,7 @@ def test_different_blobs_are_filled_side_by_side(darter, origin):
     for digest in image.layers:
         connections.append(darter.connect())
         connections[-1].send_request("GET", f"/v2/{REPO}/blobs/{digest}")
-    wait_until(lambda: origin.count(method="GET", kind="blob") == 6, "six fetches at once")
+    wait_until(lambda: origin.count(method="GET", kind="blob") >= 6, "six fetches at once")
     gate.open()
     for digest, connection in zip(image.layers, connections):
         assert connection.read_response().body == image.blobs[digest]

@@ -86,10 +86,10 @@ def test_bytes_that_are_no_good_request_do_no_harm(darter, origin, image, reques
 def test_bytes_of_tls_on_the_plain_port_end_the_connection_at_once(darter, image):
     """podman tries TLS first on an insecure mirror: silence would cost it 10 s for each pull."""
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 506
-    with darter.connect(timeout_s=3) as connection:
+    with darter.connect(timeout_s=8) as connection:
         connection.send(hello)
         assert connection.is_closed_by_peer()
-    with darter.connect(timeout_s=3) as connection:
+    with darter.connect(timeout_s=8) as connection:
         connection.send(hello[:1])
         assert connection.is_closed_by_peer()
     still_serves(darter, image)

@@ -14,6 +14,7 @@ from lib.proxy import is_instrumented, wait_until
 
 REPO = "library/web"
 MIB = 1024 * 1024
+PART = 128 * 1024
 slow_build = pytest.mark.skipif(is_instrumented(), reason="measures time")
 
 
@@ -28,15 +29,23 @@ def reload(darter):
     wait_until(lambda: " reloaded " in darter.log[seen:], "reloaded")
 
 
-def rate_over(count, seconds=2.0):
-    """Bytes per second of a counter, over so long."""
-    began, before = time.monotonic(), count()
-    time.sleep(seconds)  # what is measured is a rate: the time is the unit, not a guess
-    return (count() - before) / (time.monotonic() - began)
+def assert_keeps_to(count, limit, in_flight=0):
+    """Over no while more than the limit, however long anybody stood still meanwhile; and over one
+    in which nobody did as much as the limit. The bytes of a tenth of a second may be saved up, and
+    `in_flight` were let go before they are counted."""
+    rates = []
 
+    def comes_near():
+        began, before = time.monotonic(), count()
+        time.sleep(1.5)  # what is measured is a rate: the time is the unit, not a guess
+        more, after = count() - before, time.monotonic()
+        rate = more / (after - began)
+        rates.append(f"{rate / MIB:.2f}")
+        assert more <= limit * (1.02 * (after - began) + 0.1) + in_flight, \
+            f"{' '.join(rates)} MiB/s, the limit is {limit / MIB:.0f}"
+        return rate >= 0.9 * limit
 
-def is_near(rate, limit):
-    return 0.9 * limit <= rate <= 1.1 * limit
+    wait_until(comes_near, f"{limit / MIB:.0f} MiB/s; there were {rates}")
 
 
 def fetch_in_background(darter, digest):
@@ -52,18 +61,16 @@ def fetch_in_background(darter, digest):
 
 @slow_build
 def test_what_comes_in_keeps_to_the_limit_and_to_a_new_one(run_darter, origin):
-    image = origin.add(REPO, make_image([28 * MIB]), "latest")
+    image = origin.add(REPO, make_image([60 * MIB]), "latest")
     digest, data = image.layers[0], image.blobs[image.layers[0]]
     darter = run_darter({"test.local": [origin.url]}, config="limit-down: 2MiB\n")
     received = lambda: darter.metric("darter_source_bytes_total")  # noqa: E731
     thread, got = fetch_in_background(darter, digest)
     wait_until(lambda: received() > MIB // 2, "the first bytes")
-    slow = rate_over(received)
-    assert is_near(slow, 2 * MIB), f"{slow / MIB:.2f} MiB/s, the limit is 2"
+    assert_keeps_to(received, 2 * MIB)
     rewrite(darter, "limit-down: 6MiB\n")
     reload(darter)
-    fast = rate_over(received)
-    assert is_near(fast, 6 * MIB), f"{fast / MIB:.2f} MiB/s, the limit is 6"
+    assert_keeps_to(received, 6 * MIB)
     rewrite(darter, "limit-down: 0B\n")
     reload(darter)
     thread.join()
@@ -73,13 +80,13 @@ def test_what_comes_in_keeps_to_the_limit_and_to_a_new_one(run_darter, origin):
 
 @slow_build
 def test_a_limit_below_the_rate_of_slow_sources_replaces_none(run_darter, origin, standby):
-    image = origin.add(REPO, make_image([MIB]), "latest")
+    image = origin.add(REPO, make_image([5 * MIB // 4]), "latest")
     standby.add(REPO, image, "latest")
     digest = image.layers[0]
     darter = run_darter({"test.local": [origin.url, standby.url]},
-                        ["--limit-down", "256KiB", "--min-rate", "1MiB", "--stall-timeout", "1s"])
+                        ["--limit-down", "256KiB", "--min-rate", "1MiB", "--stall-timeout", "3s"])
     assert darter.blob(REPO, digest, timeout_s=60).body == image.blobs[digest]
-    assert standby.count(kind="blob") == 0 and "source_failed" not in darter.log
+    assert standby.count(kind="blob") == 0 and "source_failed" not in darter.log_so_far()
 
 
 def test_too_low_a_limit_is_refused(run_darter, origin):
@@ -152,8 +159,8 @@ def test_what_goes_out_keeps_to_the_limit_and_to_a_new_one(node):
     def upload(number):
         """One piece after the other, as a node would."""
         while not is_over.is_set():
-            part = ask(number * MIB, number * MIB + 128 * 1024 - 1)
-            assert part.body == data[number * MIB:number * MIB + 128 * 1024]
+            part = ask(number * MIB, number * MIB + PART - 1)
+            assert part.body == data[number * MIB:number * MIB + PART]
             arrived.append(len(part.body))
 
     is_over = threading.Event()
@@ -162,12 +169,10 @@ def test_what_goes_out_keeps_to_the_limit_and_to_a_new_one(node):
         thread.start()
     try:
         wait_until(lambda: len(arrived) > 6, "the first pieces")
-        slow = rate_over(lambda: sum(arrived), 4)
-        assert is_near(slow, 2 * MIB), f"{slow / MIB:.2f} MiB/s, the limit is 2"
+        assert_keeps_to(lambda: sum(arrived), 2 * MIB, in_flight=len(threads) * PART)
         rewrite(darter, "limit-up: 8MiB\n")
         reload(darter)
-        fast = rate_over(lambda: sum(arrived), 2)
-        assert is_near(fast, 8 * MIB), f"{fast / MIB:.2f} MiB/s, the limit is 8"
+        assert_keeps_to(lambda: sum(arrived), 8 * MIB, in_flight=len(threads) * PART)
     finally:
         is_over.set()
         for thread in threads:

@@ -132,7 +132,7 @@ def test_ns_chooses_the_upstream_and_stays_with_us(run_darter, origin, image):
 def test_an_unknown_ns_is_refused_at_once_and_nobody_is_asked(darter, origin, image):
     for target in (f"/v2/{REPO}/manifests/latest?ns=evil.test", "/v2/?ns=evil.test",
                    f"/v2/{REPO}/blobs/{image.layers[0]}?ns=evil.test"):
-        response = darter.get(target, timeout_s=5)
+        response = darter.get(target, timeout_s=15)
         assert response.status == 404, response
         assert response.error_codes
     assert origin.requests == []

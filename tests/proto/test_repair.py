@@ -1,6 +1,7 @@
 """A source that fails, stalls or lies is replaced, in the middle of a blob if need be; and where
 nobody can replace it, no client ever gets a wrong blob that looks complete."""
 import concurrent.futures
+import time
 
 import pytest
 
@@ -250,14 +251,19 @@ def test_a_source_that_cuts_every_answer_is_still_of_use(run_darter, origin):
     assert data == image.blobs[digest], f"{len(data)} bytes after {tries} tries"
 
 
+def asks_from_the_start(request):
+    return (request.header("range") or "bytes=0-").startswith("bytes=0-")
+
+
 def test_without_another_source_the_body_is_cut_and_the_retry_is_503(run_darter, origin):
     """containerd asks for the rest by Range; a 503 there is what sends it to the registry."""
     image = origin.add(REPO, make_image([8 * MIB]), "latest")
     digest = image.layers[0]
     data = image.blobs[digest]
-    darter = run_darter({"test.local": [origin.url]}, IMPATIENT + ["--head-deadline", "3s"])
-    assert darter.manifest(REPO, "latest").status == 200
-    origin.misbehave(faults.cut(5 * MIB), kind="blob", method="GET", times=1)
+    darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "3s"])
+    wait_until(lambda: darter.manifest(REPO, "latest").status == 200, "the manifest")
+    # Not "once": a first answer that is late is asked for again, and the quicker one counts.
+    origin.misbehave(faults.cut(5 * MIB), kind="blob", method="GET", when=asks_from_the_start)
     origin.misbehave(faults.status(503), kind="blob")
     response = darter.blob(REPO, digest)
     assert response.status == 200 and not response.is_complete, response
@@ -275,7 +281,7 @@ def test_a_lying_only_source_never_completes_a_blob(run_darter, origin, fault, s
     image = origin.add(REPO, make_image([size]), "latest")
     digest = image.layers[0]
     darter = run_darter({"test.local": [origin.url]}, IMPATIENT + ["--head-deadline", "3s"])
-    assert darter.manifest(REPO, "latest").status == 200
+    wait_until(lambda: darter.manifest(REPO, "latest").status == 200, "the manifest")
     origin.misbehave(fault, kind="blob", method="GET")
     for _ in range(2):
         response = darter.blob(REPO, digest)
@@ -292,7 +298,7 @@ def test_headers_reach_the_client_in_time_whatever_upstream_does(run_darter, ori
     """containerd 2.x leaves a mirror that needs 30 s for its headers."""
     image = origin.add(REPO, make_image(), "latest")
     darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "1s"])
-    assert darter.manifest(REPO, "latest").status == 200
+    wait_until(lambda: darter.manifest(REPO, "latest").status == 200, "the manifest")
     origin.misbehave(faults.hang(), kind="blob")
     response = darter.blob(REPO, image.layers[0], timeout_s=10)
     assert response.status == 503, response
@@ -315,8 +321,9 @@ SWALLOWED = {  # which requests say nothing
 def test_a_request_that_the_only_source_swallows_is_sent_again(run_darter, origin, image, fields,
                                                                 times):
     """A quarter of the deadline is waited for each, and the client waits for no more than that."""
-    darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "4s"])
+    darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "8s"])
     origin.misbehave(faults.hang(), times=times, **fields)
+    began = time.monotonic()
     if fields["kind"] == "tags":
         assert darter.get(f"/v2/{REPO}/tags/list").json()["tags"] == ["latest"]
     elif fields == SWALLOWED["a blob's HEAD"]:
@@ -324,23 +331,33 @@ def test_a_request_that_the_only_source_swallows_is_sent_again(run_darter, origi
         assert darter.blob(REPO, layer).body == image.blobs[layer]
     else:
         darter.pull(REPO, "latest", image)
-    assert darter.log.count(" asked_again ") == times, "once for each that was swallowed"
-    assert darter.metric("darter_requests_repeated_total") == times
+    # An answer that is late because the machine stood still is asked for again as well.
+    silences = int((time.monotonic() - began) / 1.9)
+    repeated = darter.metric("darter_requests_repeated_total")
+    assert times <= repeated <= silences, "once for each that was swallowed"
+    assert darter.log_so_far().count(" asked_again ") == repeated
 
 
 def test_a_swallowed_request_that_is_hung_up_later_does_not_end_its_successor(run_darter, origin):
     image = origin.add(REPO, make_image([100_000]), "latest")
-    darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "4s"])
-    origin.misbehave(faults.hang(1.5), kind="blob", method="GET", times=2)
+    darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "8s"])
+    asked = iter((2, 3))
+
+    def hang_until_asked_again(exchange):
+        number = next(asked)
+        wait_until(lambda: origin.count(kind="blob", method="GET") >= number, "the next one")
+        exchange.hang_up()
+
+    origin.misbehave(hang_until_asked_again, kind="blob", method="GET", times=2)
     assert darter.blob(REPO, image.layers[0]).body == image.blobs[image.layers[0]]
-    assert "source_failed" not in darter.log
+    assert "source_failed" not in darter.log_so_far()
 
 
 def test_a_slow_source_is_waited_for_to_the_end_of_the_deadline(run_darter, origin):
     """Asking again must not take away the time that the first question needs."""
     image = origin.add(REPO, make_image([100_000]), "latest")
-    darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "4s"])
-    origin.misbehave(faults.delay_headers(3), kind="blob", method="GET")
+    darter = run_darter({"test.local": [origin.url]}, ["--head-deadline", "9s"])
+    origin.misbehave(faults.delay_headers(6), kind="blob", method="GET")
     assert darter.blob(REPO, image.layers[0]).body == image.blobs[image.layers[0]]
 
 
@@ -348,10 +365,10 @@ def test_where_another_source_is_ready_it_is_asked_instead(run_darter, origin, s
     image = make_image([100_000])
     for registry in (origin, standby):
         registry.add(REPO, image, "latest")
-    darter = run_darter({"test.local": [origin.url, standby.url]}, ["--head-deadline", "4s"])
+    darter = run_darter({"test.local": [origin.url, standby.url]}, ["--head-deadline", "9s"])
     origin.misbehave(faults.hang(), kind="blob", method="GET")
     assert darter.blob(REPO, image.layers[0]).body == image.blobs[image.layers[0]]
-    assert " asked_again " not in darter.log
+    assert " asked_again " not in darter.log_so_far()
 
 
 def test_the_framing_of_an_error_is_not_trusted(run_darter, origin, standby):

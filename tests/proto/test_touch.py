@@ -93,7 +93,7 @@ def test_the_client_waits_for_nothing(warm, origin, image):
     gate = faults.Gate()
     origin.misbehave(gate, kind="manifest", method="GET")
     for _ in range(3):
-        assert darter.manifest(PUBLIC, "latest", timeout_s=5).body == image.manifest
+        assert darter.manifest(PUBLIC, "latest", timeout_s=15).body == image.manifest
     assert gate.reached.wait(10)  # by now it is on its way, and nobody waits
     darter.pull(PUBLIC, "latest", image)
     assert darter.metric("darter_touches_total") == 1
