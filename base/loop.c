@@ -42,6 +42,10 @@
 
 #define LOOP_MAGIC     0x6c6f6f70u
 #define LOOP_COUNT_MAX 256
+/* Timers that come so late were kept by a machine that stood still. What others have said
+ * meanwhile, or say now that they run again, is heard before somebody is called silent. */
+#define STOOD_STILL_MS 250u
+#define LISTEN_MS      100u
 
 struct dt_watch {
     h2o_socket_t *sock; /* owned; its descriptor is not */
@@ -77,6 +81,7 @@ struct dt_loop {
     unsigned n_timers, heap_capacity;
     uint64_t alarm_ms;  /* what timer_fd is set to; UINT64_MAX = not set */
     uint64_t firing_ms; /* while timers fire: up to where; else 0 */
+    uint64_t listen_ms; /* no timer fires before: the loop stood still; else 0 */
 };
 
 struct dt_loops {
@@ -278,6 +283,7 @@ static void alarm_update(struct dt_loop *loop)
     uint64_t due_ms = loop->n_timers > 0 ? loop->heap[1]->due_ms : UINT64_MAX;
     struct itimerspec spec = {0};
 
+    due_ms = due_ms > loop->listen_ms ? due_ms : loop->listen_ms;
     if (due_ms >= loop->alarm_ms)
         return;
     loop->alarm_ms = due_ms;
@@ -285,6 +291,22 @@ static void alarm_update(struct dt_loop *loop)
     spec.it_value.tv_sec = (time_t)(due_ms / 1000u);
     spec.it_value.tv_nsec = (long)(due_ms % 1000u) * 1000000L;
     DT_ASSERT(timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) == 0);
+}
+
+/* True: not now. Once for each time that it stood still. */
+static bool stood_still(struct dt_loop *loop)
+{
+    uint64_t now_ms = dt_loop_now_ms(loop);
+
+    if (now_ms < loop->listen_ms) /* an alarm that was set before */
+        return true;
+    if (loop->listen_ms != 0 || loop->n_timers == 0 ||
+        now_ms < loop->heap[1]->due_ms + STOOD_STILL_MS) {
+        loop->listen_ms = 0;
+        return false;
+    }
+    loop->listen_ms = now_ms + LISTEN_MS;
+    return true;
 }
 
 static void on_alarm(void *arg)
@@ -296,6 +318,10 @@ static void on_alarm(void *arg)
     if (read(loop->timer_fd, &n_expired, sizeof n_expired) < 0)
         DT_ASSERT(errno == EAGAIN); /* moved between the poll and now */
     loop->alarm_ms = UINT64_MAX;
+    if (stood_still(loop)) {
+        alarm_update(loop);
+        return;
+    }
     loop->firing_ms = dt_loop_now_ms(loop);
     while (loop->n_timers > 0 && loop->heap[1]->due_ms <= loop->firing_ms) {
         struct dt_timer *timer = loop->heap[1];

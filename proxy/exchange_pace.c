@@ -61,5 +61,9 @@ uint64_t exchange_pace_next_ms(const struct exchange_pace *pace)
 
 uint64_t exchange_pace_lost_ms(const struct exchange_pace *pace)
 {
-    return pace->n_out > 0 ? pace->heard_ms + pace->patience_ms : UINT64_MAX;
+    if (pace->n_out == 0 || (pace->is_joined && pace->n_out < EXCHANGE_OUT_MAX))
+        return UINT64_MAX; /* it may hold the one it has: the newer one makes it answer */
+    uint64_t lost_ms = pace->heard_ms + pace->patience_ms;
+    /* The newer one is late where this machine stood still: such silence is not the supernode's. */
+    return pace->is_joined ? later(lost_ms, pace->sent_ms + pace->patience_ms / 2) : lost_ms;
 }

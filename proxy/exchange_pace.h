@@ -39,7 +39,7 @@ void exchange_pace_answered(struct exchange_pace *, bool is_empty, uint64_t now_
 void exchange_pace_heard(struct exchange_pace *, uint64_t now_ms);
 /* When the next exchange is due; UINT64_MAX = not before something happens. */
 uint64_t exchange_pace_next_ms(const struct exchange_pace *);
-/* When the supernode is lost if nothing is heard; UINT64_MAX = nothing is asked of it. */
+/* When the supernode is lost if nothing is heard; UINT64_MAX = it has nothing to answer now. */
 uint64_t exchange_pace_lost_ms(const struct exchange_pace *);
 
 #endif

@@ -287,6 +287,38 @@ static void timers__set_to_zero_from_their_own_callback_do_not_starve_the_loop(v
     loops_down(&loops);
 }
 
+static struct dt_timer kept;
+static uint64_t awake_us, kept_fired_us;
+
+static void on_kept(void *arg)
+{
+    (void)arg;
+    kept_fired_us = dt_mono_us();
+    (void)sem_post(&happened);
+}
+
+static void stand_still(void *arg)
+{
+    const struct timespec long_enough = {.tv_nsec = 400000000};
+
+    dt_timer_init(&kept, arg, on_kept, NULL);
+    dt_timer_set(&kept, 1);
+    (void)nanosleep(&long_enough,
+                    NULL); /* what no callback ever does: the machine was taken away */
+    awake_us = dt_mono_us();
+}
+
+static void timers__of_a_loop_that_stood_still_let_others_speak_first(void **state)
+{
+    struct dt_loops *loops = loops_up(1);
+
+    (void)state;
+    dt_loop_post(dt_loops_at(loops, 0), stand_still, dt_loops_at(loops, 0));
+    wait_happened();
+    loops_down(&loops);
+    assert_true(kept_fired_us >= awake_us + 99000); /* milliseconds are rounded */
+}
+
 /* ---- watches ---- */
 
 struct watched {
@@ -344,6 +376,7 @@ int main(void)
         cmocka_unit_test(loop__is_the_home_of_a_hash_for_good),
         cmocka_unit_test(timers__fire_in_order_once_and_never_early),
         cmocka_unit_test(timers__set_to_zero_from_their_own_callback_do_not_starve_the_loop),
+        cmocka_unit_test(timers__of_a_loop_that_stood_still_let_others_speak_first),
         cmocka_unit_test(watch__reports_a_descriptor_while_it_is_readable),
     };
 

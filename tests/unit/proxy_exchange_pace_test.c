@@ -74,12 +74,13 @@ static void pace__a_silent_supernode_is_probed_and_then_lost(void **state)
     struct exchange_pace pace = joined();
     exchange_pace_sent(&pace, 2000);
     assert_int_equal(exchange_pace_next_ms(&pace), 2500);
-    assert_int_equal(exchange_pace_lost_ms(&pace), 3000);
-    exchange_pace_sent(&pace, 2500); /* the probe wins no time by itself */
+    assert_true(exchange_pace_lost_ms(&pace) == NEVER); /* not yet probed */
+    exchange_pace_sent(&pace, 2500);                    /* the probe wins no time by itself */
     assert_int_equal(exchange_pace_lost_ms(&pace), 3000);
     exchange_pace_answered(&pace, true, 2501); /* its answer does */
-    assert_int_equal(exchange_pace_lost_ms(&pace), 3501);
     assert_int_equal(exchange_pace_next_ms(&pace), 3001);
+    exchange_pace_sent(&pace, 3001);
+    assert_int_equal(exchange_pace_lost_ms(&pace), 3501);
 }
 
 static void pace__bytes_that_come_in_are_a_sign_of_life(void **state)
@@ -89,7 +90,21 @@ static void pace__bytes_that_come_in_are_a_sign_of_life(void **state)
     exchange_pace_sent(&pace, 2000);
     exchange_pace_heard(&pace, 2900);
     exchange_pace_heard(&pace, 2800); /* time never goes back */
+    assert_int_equal(exchange_pace_next_ms(&pace), 3400);
+    exchange_pace_sent(&pace, 3400);
     assert_int_equal(exchange_pace_lost_ms(&pace), 3900);
+}
+
+static void pace__who_stood_still_himself_probes_before_he_leaves(void **state)
+{
+    (void)state;
+    struct exchange_pace pace = joined();
+    exchange_pace_sent(&pace, 2000);
+    exchange_pace_sent(&pace, 4700); /* due at 2500 */
+    assert_int_equal(exchange_pace_lost_ms(&pace), 5200);
+    exchange_pace_answered(&pace, true, 4701);
+    exchange_pace_sent(&pace, 5201);
+    assert_int_equal(exchange_pace_lost_ms(&pace), 5701);
 }
 
 static void pace__who_answers_nothing_at_once_is_not_asked_in_a_circle(void **state)
@@ -126,6 +141,7 @@ int main(void)
         cmocka_unit_test(pace__there_are_never_more_than_two),
         cmocka_unit_test(pace__a_silent_supernode_is_probed_and_then_lost),
         cmocka_unit_test(pace__bytes_that_come_in_are_a_sign_of_life),
+        cmocka_unit_test(pace__who_stood_still_himself_probes_before_he_leaves),
         cmocka_unit_test(pace__who_answers_nothing_at_once_is_not_asked_in_a_circle),
         cmocka_unit_test(pace__patience_differs_from_session_to_session),
     };
