@@ -7,10 +7,13 @@ Every daemon has a folder of its own (cache, log) and free ports. stop() demands
 status 0 after SIGTERM and that no sanitizer had anything to say; so does leaving the `with` block.
 The first upstream is the default one, so tests may leave `ns` out.
 """
+import contextlib
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -47,6 +50,16 @@ def wait_until(condition, what, limit_s=20):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {limit_s} s for {what}")
         time.sleep(0.01)  # the pace of asking, not a guess of when
+
+
+def quiet_port(host="127.0.0.1"):
+    """A free port that is still free when a daemon comes back to it: below those that the kernel hands
+    out to connections."""
+    while True:
+        port = random.randrange(12000, 32000)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind((host, port))
+            return port
 
 
 def where_threads_are(pid):

@@ -14,9 +14,10 @@ import time
 import pytest
 
 from lib import faults, wire
+from lib.clock import Stopwatch
 from lib.fakeswarm import FakeSupernode
 from lib.nodes import PATH_HELLO, FakeNode, Supernode, make_blob, pull_together
-from lib.proxy import is_instrumented, wait_until
+from lib.proxy import is_instrumented, quiet_port, wait_until
 
 REPO = "library/web"
 MIB = 1024 * 1024
@@ -57,12 +58,20 @@ def add_blob(origin, size, seed=1):
     return origin.add_blob(REPO, data), data
 
 
-def pull(darter, digest, data, limit_s):
-    began = time.monotonic()
+# What a client waits for somebody in trouble: patience of a second or two and the registry. The rest
+# is for a machine with much else to do; below the 6.7 s after which a registry helps out (P-63), and
+# the 10 s of stall-timeout and give-up, which would hide that nobody noticed.
+SHORT_S = 6
+
+
+def pull(darter, digest, data, limit_s=SHORT_S):
+    """Returns how long it took."""
+    watch = Stopwatch()
     response = darter.blob(REPO, digest)
-    took = time.monotonic() - began
+    took = watch.seconds()
     assert response.status == 200 and response.is_complete and response.body == data, response
     assert took < limit_s * SLOWER, took
+    return took
 
 
 def seed_bytes(supernode):
@@ -75,6 +84,11 @@ def registry_bytes(node):
                       re.M)
     assert len(rows) == 2, text
     return sum(map(int, rows))
+
+
+def losses(nodes):
+    """How often a node asked a registry because its supernode was silent, or too slow for a client."""
+    return len(re.findall(" swarm_(?:lost|slow) ", "".join(node.log for node in nodes)))
 
 
 def is_quiet(supernode, limit_s):
@@ -115,11 +129,12 @@ def crippled(origin, tmp_path, spoil, name="bad"):
 def test_a_supernode_that_can_store_nothing_costs_no_time(origin, run_darter, tmp_path, spoil):
     with crippled(origin, tmp_path, spoil) as supernode:
         node = start_node(run_darter, origin, [supernode])
-        for seed in range(4):
-            digest, data = add_blob(origin, 4 * MIB + seed, seed)
-            pull(node, digest, data, 2)
-            if spoil is not make_full:  # there it is the size that tells
-                assert origin.blob_bytes[digest] == len(data)  # asked for by the node alone
+        blobs = [add_blob(origin, 4 * MIB + seed, seed) for seed in range(4)]
+        # None waits for anything; if the machine does, then not every time.
+        assert min(pull(node, digest, data) for digest, data in blobs) < 1 * SLOWER
+        if spoil is not make_full:  # there it is the size that tells
+            fetched = [origin.blob_bytes[digest] / len(data) for digest, data in blobs]
+            assert min(fetched) == 1 and sum(fetched) < 6, fetched  # by the node alone
         assert supernode.ask_admin("/healthz").status == 200
         if spoil is not make_full:
             ready = supernode.ask_admin("/readyz").json()
@@ -134,14 +149,18 @@ def test_the_other_supernode_does_for_one_that_can_store_nothing(origin, run_dar
     with crippled(origin, tmp_path, spoil) as bad, \
             Supernode({"test.local": [origin.url]}, name="good") as good:
         nodes = [start_node(run_darter, origin, [bad, good], f"node-{i}") for i in range(3)]
-        for seed in range(6):
-            digest, data = add_blob(origin, 4 * MIB + seed, seed)
+        blobs = [add_blob(origin, 4 * MIB + seed, seed) for seed in range(6)]
+        for digest, data in blobs:
             for node in nodes:
-                pull(node, digest, data, 3)
-            # That it is too large for the disk is known when an answer has begun.
-            assert spoil is make_full or origin.blob_bytes[digest] == len(data), seed
-        assert "swarm_lost" not in "".join(node.log for node in nodes)
-        assert sum(map(registry_bytes, nodes)) == 0
+                pull(node, digest, data)
+        # Half of the 18 pulls would leave the swarm because of it. One or two may at any time, from
+        # a supernode that is not let run for a second, and only they ask the registry.
+        assert losses(nodes) <= 2
+        allowed = losses(nodes) * 5 * MIB
+        assert sum(map(registry_bytes, nodes)) <= allowed
+        # That it is too large for the disk is known when an answer has begun.
+        assert spoil is make_full or sum(
+            origin.blob_bytes[digest] - len(data) for digest, data in blobs) <= allowed
         assert seed_bytes(bad) == 0 and seed_bytes(good) > 0
         assert bad.metric("darter_supernode_joins_total") > 0
 
@@ -161,19 +180,19 @@ def test_a_disk_that_others_fill_is_used_again_when_it_has_room(origin, run_dart
             with contextlib.suppress(OSError), open(f"{folder}/ballast", "wb") as file:
                 while True:
                     file.write(bytes(65536))
-            began = time.monotonic()
+            watch = Stopwatch()
             gate.open()
             assert connection.read_body(head).body == data
             # The index has no room for it: it is whole, and nobody is sent to it.
-            assert time.monotonic() - began < 4 * SLOWER
+            assert watch.seconds() < SHORT_S * SLOWER
         for seed in range(2, 5):
-            pull(node, *add_blob(origin, 3 * MIB, seed), 3)
+            pull(node, *add_blob(origin, 3 * MIB, seed))
         os.unlink(f"{folder}/ballast")
         seeds = iter(range(100, 1000))
 
         def is_seed_again():
             before = seed_bytes(supernode)
-            pull(node, *add_blob(origin, MIB, next(seeds)), 3)
+            pull(node, *add_blob(origin, MIB, next(seeds)))
             return seed_bytes(supernode) > before
 
         wait_until(is_seed_again, "the disk to be of use again", 30)
@@ -189,9 +208,9 @@ def test_a_blob_that_is_removed_while_nodes_take_it_is_fetched_again(origin):
             session.wait_assignment()
         wait_until(lambda: supernode.ask_admin(f"/v1/cache/{digest}", "DELETE").status == 204,
                    "the fill, and the end of its file")
-        began = time.monotonic()
+        watch = Stopwatch()
         assert pull_together(sessions) == [data, data]
-        assert time.monotonic() - began < 5 * SLOWER
+        assert watch.seconds() < 8 * SLOWER
         assert "seed_lost" in supernode.log and origin.blob_bytes[digest] <= 2 * len(data)
 
 
@@ -212,7 +231,7 @@ def test_a_supernode_that_reaches_no_registry_says_so_soon(origin, standby, run_
     with Supernode({"test.local": [nobody if what == "refused" else standby.url]}) as supernode:
         node = start_node(run_darter, origin, [supernode])
         for seed in range(3):
-            pull(node, *add_blob(origin, 2 * MIB, seed), 4)
+            pull(node, *add_blob(origin, 2 * MIB, seed))
         assert seed_bytes(supernode) == 0
 
 
@@ -238,45 +257,48 @@ def used_up(daemon, address, spare):
     resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limits)
 
 
+def is_seed_again(supernode, node, origin):
+    """All of a blob comes from it. The first one may still be shared with the registry."""
+    seeds = iter(range(100, 1000))
+
+    def gives_all():
+        before = seed_bytes(supernode)
+        pull(node, *add_blob(origin, 4 * MIB, next(seeds)))
+        return seed_bytes(supernode) == before + 4 * MIB
+
+    wait_until(gives_all, "a blob that is the supernode's alone")
+
+
 def test_a_supernode_without_descriptors_is_a_short_wait(origin, run_darter):
     with Supernode({"test.local": [origin.url]}) as supernode:
         node = start_node(run_darter, origin, [supernode])
-        pull(node, *add_blob(origin, 2 * MIB, 50), 3)
+        pull(node, *add_blob(origin, 2 * MIB, 50))
         with used_up(supernode, supernode.address, spare=10):
             began, before = time.monotonic(), cpu_s(supernode.pid)
             for seed, size in enumerate((300_000, 4 * MIB, 20 * MIB, 300_001)):
-                pull(node, *add_blob(origin, size, seed), 5)
+                pull(node, *add_blob(origin, size, seed))
             wait_until(lambda: time.monotonic() - began > 2, "a while of nothing to do")
             assert cpu_s(supernode.pid) - before < (time.monotonic() - began) / 2
             # Once for each loop: not at every try.
             assert supernode.log.count("accept_paused") <= 2 * (os.cpu_count() or 1)
-        wait_until(lambda: is_swarm_up(node), "the supernode to be up again")
-        before = seed_bytes(supernode)
-        pull(node, *add_blob(origin, 4 * MIB, 99), 3)
-        assert seed_bytes(supernode) == before + 4 * MIB
+        is_seed_again(supernode, node, origin)
 
 
 def test_a_node_without_descriptors_holds_nobody_up(origin, run_darter):
     with Supernode({"test.local": [origin.url]}) as supernode:
         poor, rich = (start_node(run_darter, origin, [supernode], name) for name in ("poor", "rich"))
         digest, data = add_blob(origin, 8 * MIB, 50)
-        pull(poor, digest, data, 3)
+        pull(poor, digest, data)
         with used_up(poor, poor.peer, spare=8):
             before = cpu_s(poor.pid)
-            pull(rich, digest, data, 6)  # of which the poor one is a holder
-            pull(rich, *add_blob(origin, 8 * MIB, 51), 6)
+            pull(rich, digest, data, 10)  # of which the poor one is a holder
+            pull(rich, *add_blob(origin, 8 * MIB, 51), 10)
             assert cpu_s(poor.pid) - before < 2 * SLOWER
         wait_until(lambda: is_swarm_up(poor), "the node to be in the swarm again")
-        pull(poor, *add_blob(origin, 8 * MIB, 52), 3)
+        pull(poor, *add_blob(origin, 8 * MIB, 52))
 
 
 # ---- nodes that are killed ----
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
 
 def test_nodes_killed_again_and_again_leave_no_ghosts(origin, run_darter):
     """Over the same caches, at the same addresses, in the middle of pulls."""
@@ -285,7 +307,7 @@ def test_nodes_killed_again_and_again_leave_no_ghosts(origin, run_darter):
         key_file = supernode.key.write(supernode.folder)
         nodes = [run_darter({"test.local": [origin.url]}, options=[
             "--cluster-key-file", key_file, "--node-name", f"node-{i}", "--supernode",
-            supernode.url, "--peer-listen", f"127.0.0.1:{free_port()}"]) for i in range(3)]
+            supernode.url, "--peer-listen", f"127.0.0.1:{quiet_port()}"]) for i in range(3)]
         blobs = [add_blob(origin, 24 * MIB, seed) for seed in range(4)]
         origin.misbehave(faults.trickle(24 * MIB, piece=200_000), kind="blob", method="GET")
         wrong = []
@@ -316,9 +338,12 @@ def test_nodes_killed_again_and_again_leave_no_ghosts(origin, run_darter):
         for digest, data in blobs:
             for node in nodes:
                 pull(node, digest, data, 10)
-            assert origin.blob_bytes[digest] <= 1.05 * len(data)
-        # One row for each, at once; and nothing is held or waited for by those who are no more.
-        wait_until(lambda: supernode.metric("darter_supernode_nodes") == 3, "the ghosts to go", 3)
+        assert losses(nodes) <= 3  # of 40 pulls; the registry may be asked for the rest of their blobs
+        assert sum(origin.blob_bytes[digest] for digest, _ in blobs) <= \
+            24 * MIB * (1.05 * len(blobs) + losses(nodes))
+        # One row for each, before any is missed (15 s); and nothing is held or waited for by those
+        # who are no more.
+        wait_until(lambda: supernode.metric("darter_supernode_nodes") == 3, "the ghosts to go", 8)
         assert sorted(node["name"] for node in supernode.nodes()["nodes"]) == \
             ["node-0", "node-1", "node-2"]
         is_quiet(supernode, 15)
@@ -362,8 +387,8 @@ def test_a_node_with_a_wrong_clock_says_so_and_pulls(origin, run_darter):
             "--cluster-key-file", real.key.write(real.folder), "--supernode", supernode.url])
         wait_until(lambda: "supernode_down" in node.log, "the refusal")
         began = time.monotonic()
-        for seed in range(3):
-            pull(node, *add_blob(origin, 4 * MIB, seed), 2)
+        blobs = [add_blob(origin, 4 * MIB, seed) for seed in range(3)]
+        assert min(pull(node, digest, data) for digest, data in blobs) < 1 * SLOWER
         assert "the clocks differ by 600 s" in node.log
         assert node.log.count("supernode_down") == 1
         wait_until(lambda: time.monotonic() - began > 4, "retries")
@@ -380,9 +405,9 @@ def test_a_node_that_joins_hundreds_of_blobs_holds_nobody_up(origin, run_darter)
         with contextlib.ExitStack() as held:
             for i in range(400):
                 held.enter_context(bad.session(f"sha256:{i:064x}").begin()[0])
-            pull(node, *add_blob(origin, 4 * MIB), 4)
+            pull(node, *add_blob(origin, 4 * MIB))
         bad.hello(full=True, have=[[f"sha256:{i:064x}", 1000] for i in range(4096)])
-        pull(node, *add_blob(origin, 4 * MIB, 2), 4)
+        pull(node, *add_blob(origin, 4 * MIB, 2))
         assert supernode.resident_bytes() - before < 64 * MIB * SLOWER
         is_quiet(supernode, 30)
 
@@ -416,9 +441,9 @@ def test_a_supernode_ends_while_joins_wait_and_fills_run(origin, run_darter, see
                 held.enter_context(fake.session(digest).begin()[0])
             wait_until(lambda: supernode.metric("darter_supernode_joins_total") > 2 * seed,
                        "the joins")
-            began = time.monotonic()
+            watch = Stopwatch()
             supernode.stop()
-            assert time.monotonic() - began < 5 * SLOWER
+            assert watch.seconds() < 8 * SLOWER  # no fill and no client is waited for
         for thread in threads:
             thread.join()
         assert not wrong
