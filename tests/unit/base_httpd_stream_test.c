@@ -225,7 +225,7 @@ static void client__leaving_while_the_body_waits_ends_the_request(void **state)
     left_us = dt_mono_us();
     client_close(&c);
     e = wait_ended("/wait");
-    assert_true(dt_mono_us() - left_us < 1000000);
+    assert_true(dt_mono_us() - left_us < 8000000);
     assert_int_equal(e.summary.end, DT_HTTP_CLIENT_GONE);
     assert_int_equal(e.summary.status, 200);
     assert_int_equal(e.summary.body_bytes, 10);
@@ -329,6 +329,7 @@ static void body__that_fails_under_tls_ends_without_close_notify(void **state)
 /* ---- fairness ---- */
 
 static _Atomic bool is_enough;
+static _Atomic unsigned n_downloads;
 
 static void *download_main(void *arg)
 {
@@ -348,6 +349,7 @@ static void *download_main(void *arg)
                 break;
             left -= (size_t)n;
         }
+        atomic_fetch_add(&n_downloads, 1);
     }
     client_close(c);
     free(c);
@@ -366,10 +368,12 @@ static void server__answers_small_requests_while_sixteen_downloads_run(void **st
     pthread_t downloads[16];
     struct client c;
     struct response r;
-    uint64_t took_us[300];
+    uint64_t took_us[300], began_us, download_us;
 
     (void)state;
     atomic_store(&is_enough, false);
+    atomic_store(&n_downloads, 0);
+    began_us = dt_mono_us();
     for (int i = 0; i < 16; i++)
         assert_int_equal(pthread_create(&downloads[i], NULL, download_main, NULL), 0);
     client_open(&c);
@@ -382,14 +386,15 @@ static void server__answers_small_requests_while_sixteen_downloads_run(void **st
     atomic_store(&is_enough, true);
     for (int i = 0; i < 16; i++)
         assert_int_equal(pthread_join(downloads[i], NULL), 0);
+    download_us = 16 * (dt_mono_us() - began_us) / atomic_load(&n_downloads);
     client_close(&c);
     qsort(took_us, 300, sizeof took_us[0], by_value);
-    print_message("latency: p50 %llu us, p99 %llu us, max %llu us\n",
+    print_message("latency: p50 %llu us, p99 %llu us, max %llu us; a download %llu us\n",
                   (unsigned long long)took_us[150], (unsigned long long)took_us[297],
-                  (unsigned long long)took_us[299]);
-    /* An unfair server needs the time of whole downloads; here also sanitizers and busy machines
-     * must pass. tests/bench measures it properly. */
-    assert_true(took_us[150] < 100000);
+                  (unsigned long long)took_us[299], (unsigned long long)download_us);
+    /* An unfair server needs the time of whole downloads, and those are as slow as the machine is
+     * just now. tests/bench measures it properly. */
+    assert_true(took_us[150] < 100000 || took_us[150] < download_us / 4);
 }
 
 /* ---- TLS contexts ---- */

@@ -24,7 +24,7 @@ static void stale__copies_are_for_those_who_could_read_before(void **state)
         int n;
         lab->options.tag_fresh_ms = lab->options.grant_ttl_ms = 0;
         lab->options.tag_budget_ms = 200;
-        lab->options.transfer.head_deadline_ms = 1500;
+        lab->options.transfer.head_deadline_ms = 8000;
         lab->origin.extra = "Retry-After: 7\r\n";
         lab_open(lab, 2);
         lab_run(lab);
@@ -40,7 +40,11 @@ static void stale__copies_are_for_those_who_could_read_before(void **state)
         expect_manifest(lab_manifest(lab, "v1", ALICE), MANIFEST1, PROXY_STALE);
         expect_manifest(lab_manifest(lab, digest_of(MANIFEST1), ALICE), MANIFEST1, PROXY_STALE);
         expect_permit(lab_blob(lab, "team/app", LAYER, ALICE), 222);
-        assert_int_equal(origin_count(&lab->origin, &lab->origin.n_requests), n);
+        /* the first question may still wait, and is asked three times in all */
+        if (rows[i].quirk == QUIRK_SILENT)
+            assert_in_range(origin_count(&lab->origin, &lab->origin.n_requests), n, n + 2);
+        else
+            assert_int_equal(origin_count(&lab->origin, &lab->origin.n_requests), n);
         asked = lab_manifest(lab, "v1", EVE);
         if (rows[i].status == 429)
             assert_int_equal(asked->refusal->retry_after_s, 7);

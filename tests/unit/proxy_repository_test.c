@@ -514,7 +514,7 @@ static void endpoints__a_silent_origin_leaves_its_standby_time(void **state)
 
     (void)state;
     lab->has_standby = true;
-    lab->options.transfer.head_deadline_ms = 2000;
+    lab->options.transfer.head_deadline_ms = 8000;
     lab_open(lab, 1);
     lab_run(lab);
     script(&lab->origin, QUIRK_SILENT, 0);

@@ -45,6 +45,7 @@ struct lab {
     _Atomic uint64_t lie_at;                   /* this byte is wrong; UINT64_MAX = none */
     _Atomic uint64_t hold_at;                  /* gives the bytes before it; UINT64_MAX = all */
     _Atomic uint64_t n_asked, n_served, first; /* first: of the last answer */
+    _Atomic unsigned asked_at;                 /* a bit for each piece that an answer began at */
 };
 
 /* ---- the loop ---- */
@@ -151,6 +152,7 @@ LAB_TOOL void lab_registry(void *arg, struct dt_http_req *req)
     dt_http_on_end(req, lab_answer_end, answer);
     atomic_fetch_add(&lab->n_asked, 1);
     atomic_store(&lab->first, answer->first);
+    atomic_fetch_or(&lab->asked_at, 1u << answer->first / LAB_PIECE);
     if (atomic_load(&lab->status) != 0) {
         dt_http_reply(req, atomic_load(&lab->status), "no", 2);
         return;
