@@ -182,6 +182,7 @@ class Origin:
         self.closing = threading.Event()
         self.sockets = set()
         self.listener = socket.create_server((host, port), backlog=512)
+        self.reserved = socket.socket()  # of no use before the end
         self.host, self.port = self.listener.getsockname()[:2]
         default_port = 443 if tls else 80
         authority = (name or self.host) + ("" if self.port == default_port else f":{self.port}")
@@ -202,12 +203,22 @@ class Origin:
         except OSError:
             pass
         self.listener.close()
+        self.reserve_port()
         with self.lock:
             for sock in list(self.sockets):
                 try:
                     sock.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass
+
+    def reserve_port(self):
+        """Bound, and nobody listens: a server of another test that got the port would answer."""
+        try:
+            self.reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # over TIME_WAIT
+            self.reserved.bind((self.host, self.port))
+            self.reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        except OSError:
+            pass  # closed twice, or somebody was quicker
 
     # ---- what it holds ----
 

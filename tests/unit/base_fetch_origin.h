@@ -175,7 +175,7 @@ static void *origin_main(void *arg)
 }
 
 /* A listening socket on a free port of 127.0.0.1. */
-static int listen_anywhere(int *port, int backlog)
+static int bind_anywhere(int *port)
 {
     struct sockaddr_in addr = {.sin_family = AF_INET};
     socklen_t len = sizeof(addr);
@@ -183,9 +183,16 @@ static int listen_anywhere(int *port, int backlog)
 
     addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     DT_ASSERT(fd >= 0 && bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0);
-    DT_ASSERT(listen(fd, backlog) == 0);
     DT_ASSERT(getsockname(fd, (struct sockaddr *)&addr, &len) == 0);
     *port = ntohs(addr.sin_port);
+    return fd;
+}
+
+static int listen_anywhere(int *port, int backlog)
+{
+    int fd = bind_anywhere(port);
+
+    DT_ASSERT(listen(fd, backlog) == 0);
     return fd;
 }
 

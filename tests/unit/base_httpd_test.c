@@ -386,11 +386,20 @@ static int connect_to(const void *sa, socklen_t len)
     return fd;
 }
 
+static bool is_free_on_ipv4(uint16_t port)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_free = bind(fd, (struct sockaddr *)&v4, sizeof v4) == 0;
+
+    dt_close(&fd);
+    return is_free;
+}
+
 static void server__listens_on_ipv6_and_on_that_alone(void **state)
 {
     struct dt_httpd_opts opts = {.addr.host = "::1"};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct client c;
     struct response r;
     int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -401,7 +410,13 @@ static void server__listens_on_ipv6_and_on_that_alone(void **state)
     if (!has_ipv6)
         skip();
     server_up(opts);
-    v6.sin6_port = v4.sin_port = htons(dt_httpd_port(server));
+    /* Somebody else may have the port there: then another one. */
+    for (int i = 0; i < 20 && !is_free_on_ipv4(dt_httpd_port(server)); i++) {
+        server_down(DEADLINE_MS);
+        server_up(opts);
+    }
+    assert_true(is_free_on_ipv4(dt_httpd_port(server)));
+    v6.sin6_port = htons(dt_httpd_port(server));
     assert_int_not_equal(v6.sin6_port, 0);
     fd = connect_to(&v6, sizeof v6);
     assert_true(fd >= 0);
@@ -410,7 +425,6 @@ static void server__listens_on_ipv6_and_on_that_alone(void **state)
     assert_memory_equal(r.body, "[::1]:", strlen("[::1]:"));
     response_fini(&r);
     client_close(&c);
-    assert_int_equal(connect_to(&v4, sizeof v4), -1);
     server_down(DEADLINE_MS);
 }
 
