@@ -187,7 +187,8 @@ class Origin:
         default_port = 443 if tls else 80
         authority = (name or self.host) + ("" if self.port == default_port else f":{self.port}")
         self.url = f"{'https' if tls else 'http'}://{authority}"
-        threading.Thread(target=self.accept_loop, daemon=True).start()
+        self.acceptor = threading.Thread(target=self.accept_loop, daemon=True)
+        self.acceptor.start()
 
     def __enter__(self):
         return self
@@ -202,6 +203,9 @@ class Origin:
             self.listener.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+        # First: a descriptor of the same number may soon be the next registry's, and a thread that
+        # is about to ask for a connection would take one of its.
+        self.acceptor.join()
         self.listener.close()
         self.reserve_port()
         with self.lock:

@@ -44,7 +44,7 @@ def pytest_runtest_makereport(call):
     """Fixtures still hold their daemons when a test has failed: what those said belongs to it."""
     outcome = yield
     report = outcome.get_result()
-    if report.failed and call.when == "call":
+    if report.failed and call.when != "teardown":
         for daemon in proxy.running:
             report.sections.append(("the daemon's log", daemon.log[-6000:]))
 

@@ -394,8 +394,11 @@ static void client_send(struct client *c, const char *text)
 static ssize_t client_read(struct client *c, void *out, size_t len)
 {
     if (c->at == c->len) {
-        ssize_t n = c->ssl != NULL ? SSL_read(c->ssl, c->buf, sizeof c->buf)
-                                   : recv(c->fd, c->buf, sizeof c->buf, 0);
+        ssize_t n;
+        do /* a recv() with a limit of time is interrupted where the process is stopped */
+            n = c->ssl != NULL ? SSL_read(c->ssl, c->buf, sizeof c->buf)
+                               : recv(c->fd, c->buf, sizeof c->buf, 0);
+        while (n < 0 && errno == EINTR);
         if (n <= 0)
             return n;
         c->at = 0;

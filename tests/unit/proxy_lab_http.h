@@ -4,6 +4,8 @@
 #ifndef DARTER_TESTS_UNIT_PROXY_LAB_HTTP_H
 #define DARTER_TESTS_UNIT_PROXY_LAB_HTTP_H
 
+#include <errno.h>
+
 #include "proxy/ping.h"
 #include "proxy/request.h"
 #include "tests/unit/proxy_lab.h"
@@ -63,8 +65,8 @@ static inline char *lab_receive(int fd)
     ssize_t n;
 
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    while ((n = recv(fd, part, sizeof(part), 0)) > 0)
-        dt_text_add_len(&text, part, (size_t)n);
+    while ((n = recv(fd, part, sizeof(part), 0)) > 0 || (n < 0 && errno == EINTR))
+        dt_text_add_len(&text, part, n > 0 ? (size_t)n : 0);
     DT_ASSERT(n == 0);
     close(fd);
     return dt_text_take(&text);
