@@ -6,7 +6,7 @@ import pytest
 from lib.proxy import is_instrumented
 from lib.swarm import Swarm
 
-LIMIT_S = 60
+LIMIT_S = 100
 SLOWER = 5  # links and limits of time under a sanitizer
 
 

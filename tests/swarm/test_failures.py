@@ -1,9 +1,8 @@
 """Swarms in which somebody dies, is silent, is slow or lies: every survivor has the right bytes."""
-import time
-
 import pytest
 
 from lib import wire
+from lib.clock import Stopwatch
 from lib.peer import Peer, Refused
 from lib.proxy import wait_until
 from lib.swarm import MIB, REPOSITORY, Pull
@@ -34,13 +33,14 @@ def test_a_supernode_is_killed_and_the_other_takes_over(make_swarm):
     heir, = [supernode for supernode in swarm.supernodes if supernode is not dead]
     handed_out = heir.host.carried()[0]
     dead.kill()
-    wait_until(lambda: heir.host.carried()[0] > handed_out + 2 * MIB, "the take-over", 5)
+    wait_until(lambda: heir.host.carried()[0] > handed_out + 2 * MIB, "the take-over", 15)
     swarm.must_be_right(pulls)
-    # What the dead one had and nobody else, and what came from mirrors until the take-over.
-    assert swarm.origin_bytes(digest) < 1.5
+    # What the dead one had and nobody else, and what came from mirrors until the take-over; without
+    # one, each of the four would have fetched two thirds of it.
+    assert swarm.origin_bytes(digest) < 2
     # Some go straight to the heir, some ask registries for a moment first.
-    assert any(event["takeover"] == "yes"
-               for node in swarm.nodes for event in node.events("swarm_joined"))
+    wait_until(lambda: any(event["takeover"] == "yes" for node in swarm.nodes
+                           for event in node.events("swarm_joined")), "the word of a node")
 
 
 def test_both_supernodes_are_killed_and_the_mirrors_serve(make_swarm):
@@ -51,7 +51,7 @@ def test_both_supernodes_are_killed_and_the_mirrors_serve(make_swarm):
     for supernode in swarm.supernodes:
         supernode.kill()
     swarm.must_be_right(pulls)
-    assert any(node.events("swarm_lost") for node in swarm.nodes)
+    wait_until(lambda: any(node.events("swarm_lost") for node in swarm.nodes), "the loss")
     assert swarm.sources()["origin"] > 0
 
 
@@ -63,12 +63,12 @@ def test_a_supernode_that_stands_still_and_comes_back(make_swarm):
     swarm.when_moved(pulls, 0.3)
     n_asked = len(swarm.origin.requests)
     supernode.freeze()
-    since = time.monotonic()
-    wait_until(lambda: len(swarm.origin.requests) > n_asked, "nodes at the registry", 5)
-    assert time.monotonic() - since < 2.5
+    watch = Stopwatch()
+    wait_until(lambda: len(swarm.origin.requests) > n_asked, "nodes at the registry", 10)
+    assert watch.seconds() < 4  # a second; after 6.7 s a client is helped out in any case
     swarm.must_be_right(pulls)
     supernode.thaw()
-    wait_until(lambda: all(node.sees_supernodes() for node in swarm.nodes), "the supernode", 10)
+    wait_until(lambda: all(node.sees_supernodes() for node in swarm.nodes), "the supernode", 20)
     again = swarm.add_blob(8 * MIB)
     swarm.must_be_right(swarm.pull_all(again))
     swarm.must_be_fetched(again)
@@ -84,7 +84,7 @@ def test_the_registry_is_cut_off_after_the_seed_has_half(make_swarm):
     swarm.when_moved(pulls, 0.4)
     swarm.origin_host.plug()
     swarm.must_be_right(pulls)
-    assert swarm.origin_bytes(digest) < 1.3
+    assert swarm.origin_bytes(digest) < 1.3 + swarm.n_late(digest)
 
 
 def test_a_peer_at_a_twentieth_of_the_speed(make_swarm):
@@ -146,7 +146,7 @@ def test_a_peer_that_lies_is_struck_and_left_alone(make_swarm):
     liar.join(digest, REPOSITORY, have=(swarm.sizes[digest], piece_size, range(n_pieces)))
     swarm.must_be_right(swarm.pull_all(digest, swarm.nodes[1:]))
     assert liar.n_served > 0
-    wait_until(lambda: strikes(swarm, "liar") > 0, "the strike", 10)
+    wait_until(lambda: strikes(swarm, "liar") > 0, "the strike")
     swarm.must_be_fetched(digest)
     # Struck for one blob, it is not asked for another one either.
     other = swarm.add_blob(8 * MIB)
@@ -171,7 +171,7 @@ def test_a_peer_that_only_accuses_gets_nobody_banned(make_swarm):
         reply = accuser.exchange(digest, failed=failed)
     supernode, = swarm.supernodes
     wait_until(lambda: {line["node"] for line in supernode.events("accusation_unfounded")}
-               >= {node.name for node in swarm.nodes}, "the supernode to look for itself", 10)
+               >= {node.name for node in swarm.nodes}, "the supernode to look for itself")
     late = swarm.add_node()
     swarm.everybody_is_known()
     swarm.must_be_right([Pull(late, digest)])
