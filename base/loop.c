@@ -45,7 +45,7 @@
 /* Timers that come so late were kept by a machine that stood still. What others have said
  * meanwhile, or say now that they run again, is heard before somebody is called silent. */
 #define STOOD_STILL_MS 250u
-#define LISTEN_MS      100u
+#define LISTEN_MS      250u
 
 struct dt_watch {
     h2o_socket_t *sock; /* owned; its descriptor is not */

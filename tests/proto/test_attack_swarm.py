@@ -28,6 +28,7 @@ class Swarm:
         self.run_darter = run_darter
         self.stack = stack
         self.nodes = []
+        self.watch = Stopwatch()
         self.supernode = stack.enter_context(Supernode({"test.local": [origin.url]}))
 
     def node(self, name="good"):
@@ -66,7 +67,7 @@ class Swarm:
     def must_be_fetched_once(self, digest, data):
         """But for a node that asked itself, as its supernode was not let run for a second."""
         n_silent = sum(is_silence for node in self.nodes for is_silence in losses(node))
-        assert n_silent <= 1
+        assert n_silent <= 1 or self.watch.longest_gap_s() > 0.5
         assert len(data) <= self.origin.blob_bytes[digest] <= len(data) * (1 + n_silent)
 
     def blob(self, size=4 * MIB + 17, seed=1):
