@@ -18,9 +18,9 @@
 #include "cache/pieces.h"
 #include "cache/reader.h"
 #include "proxy/head.h"
+#include "proxy/mirror.h"
 #include "proxy/relay.h"
 #include "proxy/rescue.h"
-#include "proxy/request.h"
 #include "transfer/blob_body.h"
 #include "transfer/task.h"
 

@@ -15,9 +15,9 @@
 #include "base/mem.h"
 #include "base/tls.h"
 #include "proxy/admin.h"
+#include "proxy/mirror.h"
 #include "proxy/ping.h"
 #include "proxy/repository.h"
-#include "proxy/request.h"
 #include "proxy/swarm.h"
 #include "proxy/upkeep.h"
 #include "transfer/life.h"
@@ -56,7 +56,7 @@ static int open_listeners(struct daemon *daemon, struct dt_err *err)
     const struct proxy_options *options = &daemon->options;
     struct dt_httpd_opts opts = {
         .name = "mirror",
-        .handler = proxy_request_handle,
+        .handler = proxy_mirror_handle,
         .arg = &daemon->proxy,
         .pool = daemon->proxy.transfer.pool,
         .max_connections = options->process.max_connections,

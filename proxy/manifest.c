@@ -8,6 +8,8 @@
  * held by a reference while the repository thinks; its client may be gone by then.
  */
 #include "proxy/head.h"
+#include "proxy/mirror.h"
+#include "proxy/relay.h"
 
 static void manifest_answer(struct proxy_request *request, const struct proxy_manifest *manifest)
 {

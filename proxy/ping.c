@@ -17,7 +17,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "transfer/ask.h"
-#include "proxy/request.h"
+#include "proxy/mirror.h"
 
 #define PING_MAGIC     0x70696e67U
 #define PING_BUDGET_MS 2000u

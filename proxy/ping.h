@@ -1,6 +1,6 @@
 /*
  * proxy/ping.h - GET /v2/: what clients read first. proxy_ping_serve() is declared in
- * proxy/request.h.
+ * proxy/mirror.h.
  */
 #ifndef DARTER_PROXY_PING_H
 #define DARTER_PROXY_PING_H

@@ -15,6 +15,9 @@
 
 #include "proxy/request.h"
 
+/* Tags, catalog, referrers, unknown extensions: as they come. */
+void proxy_relay_serve(struct proxy_request *);
+
 /* Size of the blob, or UINT64_MAX when nobody has told it. The caller was permitted to read it. */
 void proxy_relay_blob(struct proxy_request *, uint64_t size);
 

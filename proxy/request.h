@@ -35,9 +35,8 @@ struct proxy_request {
     void (*job_end)(void *job, enum dt_http_end how);
 };
 
-/* The handler of the mirror listener (dt_http_handler_f with a struct proxy as arg). */
-void proxy_request_handle(void *proxy, struct dt_http_req *);
-
+/* One reference, which the end of `http` gives back. The route is still empty. */
+struct proxy_request *proxy_request_new(struct proxy *, struct dt_http_req *http);
 struct proxy_request *proxy_request_ref(struct proxy_request *);
 void proxy_request_unref(struct proxy_request **);
 bool proxy_request_is_live(const struct proxy_request *);
@@ -49,11 +48,5 @@ void proxy_request_refuse(struct proxy_request *, const struct proxy_refusal *);
 void proxy_request_fail(struct proxy_request *, const struct dt_err *, const char *registry_code);
 /* Adds X-Darter-Source, X-Cache, X-Darter-First-Byte-Ms, Docker-Distribution-Api-Version. */
 void proxy_request_add_common_headers(struct proxy_request *);
-
-/* Called by request.c for each kind; each answers now or later. */
-void proxy_ping_serve(struct proxy_request *);     /* ping.c */
-void proxy_manifest_serve(struct proxy_request *); /* manifest.c */
-void proxy_blob_serve(struct proxy_request *);     /* blob.c */
-void proxy_relay_serve(struct proxy_request *);    /* relay.c: tags, catalog, referrers, unknown */
 
 #endif

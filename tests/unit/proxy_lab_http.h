@@ -6,8 +6,8 @@
 
 #include <errno.h>
 
+#include "proxy/mirror.h"
 #include "proxy/ping.h"
-#include "proxy/request.h"
 #include "tests/unit/proxy_lab.h"
 
 struct lab_listener {
@@ -23,7 +23,7 @@ static inline void lab_listen(struct lab_listener *listener, struct lab *lab)
     DT_ASSERT(dt_httpd_start(&listener->httpd, lab->proxy.transfer.loops,
                              &(struct dt_httpd_opts){.name = "test",
                                                      .addr = {.host = "127.0.0.1"},
-                                                     .handler = proxy_request_handle,
+                                                     .handler = proxy_mirror_handle,
                                                      .arg = &lab->proxy,
                                                      .pool = lab->proxy.transfer.pool},
                              &err) == 0);
