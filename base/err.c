@@ -5,14 +5,13 @@
  * same err is fine ("%s:%u: %s"). Control characters become '?': a message is one line wherever
  * it is printed.
  *
- * Threads: any; nothing here is shared. To add a code: one row of DT_CODES in base/err.h.
+ * Threads: any; nothing here is shared but what is said before an abort. To add a code: one row of DT_CODES in base/err.h.
  */
 #include "base/err.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <string.h>
-
-#include "base/log.h"
 
 static const struct {
     const char *name;
@@ -102,10 +101,18 @@ bool dt_code_is_retryable(int code)
     return codes[code_index(code)].is_retryable;
 }
 
+static void (*_Atomic before_abort)(void);
+
+void dt_assert_before(void (*last_words)(void))
+{
+    atomic_store(&before_abort, last_words);
+}
+
 void dt_assert_failed(const char *cond, const char *file, int line, const char *func)
 {
-    /* What led here is in the queue: let it out first, then say what broke. */
-    dt_log_flush();
+    void (*last_words)(void) = atomic_load(&before_abort);
+    if (last_words != NULL)
+        last_words();
     fprintf(stderr, "darter: bug: assertion failed: %s (%s:%d, %s)\n", cond, file, line, func);
     fflush(stderr);
     abort();

@@ -70,6 +70,9 @@ bool dt_code_is_retryable(int code);    /* another source may do better */
             dt_assert_failed(#cond, __FILE__, __LINE__, __func__);                                 \
     } while (0)
 
+/* What the log does first, so that the lines that led to a failed assert are not lost. One for the
+ * process; NULL = nothing. */
+void dt_assert_before(void (*last_words)(void));
 _Noreturn void dt_assert_failed(const char *cond, const char *file, int line, const char *func);
 
 #endif

@@ -195,6 +195,7 @@ static void queue_drain(void)
 void dt_log_start(int fd, enum dt_log_level level, enum dt_log_format format)
 {
     dt_metric_register(&dropped_lines);
+    dt_assert_before(dt_log_flush);
     dt_log_set_level(level);
     pthread_mutex_lock(&lock);
     DT_ASSERT(!is_running);
