@@ -5,7 +5,8 @@
  * same err is fine ("%s:%u: %s"). Control characters become '?': a message is one line wherever
  * it is printed.
  *
- * Threads: any; nothing here is shared but what is said before an abort. To add a code: one row of DT_CODES in base/err.h.
+ * Threads: any; nothing here is shared but what is to be done before an abort. To add a code: one
+ * row of DT_CODES in base/err.h.
  */
 #include "base/err.h"
 
