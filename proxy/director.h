@@ -19,7 +19,7 @@
 
 /* On links that are full, a question and an answer wait behind data for as long as a piece takes:
  * with few transfers at once the link is idle meanwhile (docs/internals/scheduler.md). */
-#define DIRECTOR_UP_SLOTS   8u /* uploads of one blob at once */
+#define DIRECTOR_UP_SLOTS   7u /* uploads of one blob at once; the seed's come on top of them */
 #define DIRECTOR_DOWN_SLOTS 8u /* pieces of one blob on their way at once */
 /* The planner knows of all it ordered; a report that is late must not look like a busy node. */
 #define DIRECTOR_UPLOADS_MAX 16u
