@@ -119,6 +119,13 @@ void fetch_multi_remove(struct dt_fetch *fetch)
 
 /* ---- curl asks for descriptors and time ---- */
 
+/* Of a socket that did not connect curl tells after it has closed it; by then the number may be
+ * that of another thread's file. That one is not in this epoll, so nothing happens to it. */
+static void unwatch_number(const struct fetch_multi *multi, int fd)
+{
+    (void)epoll_ctl(multi->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
 static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *is_known)
 {
     struct fetch_multi *multi = arg;
@@ -129,8 +136,7 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, voi
         fetch_easy_note_socket((struct dt_fetch *)(void *)fetch, fd, what == CURL_POLL_REMOVE);
     (void)is_known; /* curl's memory of a number may outlive the descriptor: epoll knows better */
     if (what == CURL_POLL_REMOVE) {
-        /* Comes before curl closes it; one that is gone already needs no removal. */
-        (void)epoll_ctl(multi->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+        unwatch_number(multi, fd);
         return 0;
     }
     if (what & CURL_POLL_IN)
