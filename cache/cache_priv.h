@@ -193,6 +193,9 @@ int cache_errno(struct cache *, struct dt_err *err, int saved_errno, const char 
 
 /* Takes a blob that proved bad (file gone, wrong size, wrong bytes) out of index and directory. */
 void cache_remove_bad(struct cache *, const struct dt_digest *, const char *why);
+/* Takes out the record of a partial blob whose file is missing. DT_ENOTFOUND or DT_ECONFLICT when
+ * it was completed, or somebody has it in hand, by the time its turn comes. */
+void cache_remove_lost(struct cache *, const struct dt_digest *, struct cache_completion);
 /* Forgets an unsealed blob, record and file, then lets go of the reference and completes with
  * `result` (NULL = fine). */
 void cache_discard(struct cache *, struct cache_blob **, struct cache_completion,

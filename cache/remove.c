@@ -18,6 +18,7 @@
 enum removal_kind {
     REMOVE_ASKED, /* not what is pinned or being written */
     REMOVE_BAD,   /* a sealed blob whose file is missing or wrong; pinned or not */
+    REMOVE_LOST,  /* a partial one without its file, unless somebody has it in hand again */
 };
 
 struct removal {
@@ -41,7 +42,7 @@ static int removal_mark(struct removal *removal, struct dt_err *err)
         blob =
             cache_blob_add_locked(cache, &removal->digest, removal->entry.pub.size, BLOB_LEAVING);
         blob->counted_bytes = removal->entry.pub.size;
-    } else if (blob->state == BLOB_SEALED) {
+    } else if (blob->state == BLOB_SEALED && removal->kind != REMOVE_LOST) {
         cache_blob_ref_locked(blob);
         blob->state = BLOB_LEAVING;
     } else {
@@ -60,10 +61,10 @@ static int removal_apply(struct index_view *view, struct index_change *change, s
     int rc = index_entry_get(&removal->entry, view, &removal->digest, err);
     if (rc < 0)
         return rc;
-    bool is_asked = removal->kind == REMOVE_ASKED;
-    if (is_asked && removal->entry.pub.is_pinned)
+    if (removal->kind != REMOVE_BAD && removal->entry.pub.is_pinned)
         return dt_err_set(err, DT_ECONFLICT, "it is pinned: unpin it first");
-    if (!is_asked && removal->entry.pub.state != CACHE_SEALED)
+    if ((removal->kind == REMOVE_BAD && removal->entry.pub.state != CACHE_SEALED) ||
+        (removal->kind == REMOVE_LOST && removal->entry.pub.state != CACHE_PARTIAL))
         return dt_err_set(err, DT_ENOTFOUND, "it was replaced meanwhile");
     if (!removal->entry.pub.is_object && removal->blob == NULL)
         rc = removal_mark(removal, err);
@@ -140,6 +141,12 @@ void cache_remove_bad(struct cache *cache, const struct dt_digest *digest, const
     char name[13];
     dt_log_warn("blob_bad", "blob=%s reason=%s", dt_digest_short(name, digest), DT_LOG_Q(why));
     removal_submit(cache, digest, REMOVE_BAD, (struct cache_completion){0});
+}
+
+void cache_remove_lost(struct cache *cache, const struct dt_digest *digest,
+                       struct cache_completion completion)
+{
+    removal_submit(cache, digest, REMOVE_LOST, completion);
 }
 
 /* ---- an unsealed blob whose writer failed or gave it up ---- */

@@ -85,7 +85,7 @@ static void sweep_record(struct sweep *sweep, const struct cache_entry *entry)
     cache_layout_path(path, &entry->digest, true);
     if (faccessat(cache->dir_fd, path, F_OK, 0) == 0 || errno != ENOENT)
         return;
-    cache_remove(cache, &entry->digest, (struct cache_completion){0});
+    cache_remove_lost(cache, &entry->digest, (struct cache_completion){0});
     sweep->n_records++;
 }
 

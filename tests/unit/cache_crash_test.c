@@ -12,6 +12,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "cache/cache_priv.h"
+
 #define QUOTA  (24 * MIB)
 #define ROUNDS 25
 #define BLOBS  40
@@ -208,6 +210,32 @@ static void sweep__takes_record_and_file_of_what_was_renamed_too_early(void **st
     kit_fini(&kit);
 }
 
+/* The sweep looks at a page of records, then at their files; a writer may finish in between. */
+static void sweep__leaves_what_was_completed_since_it_looked(void **state)
+{
+    (void)state;
+    struct kit_latch done;
+    kit_init(&kit, QUOTA, 1);
+    struct kit_blob whole = kit_blob_make(7998, 600 * KIB), part = kit_blob_make(7997, 600 * KIB);
+    kit_seal(&kit, &whole);
+    cache_remove_lost(kit.cache, &whole.digest, kit_completion(&kit, &done));
+    assert_int_equal(kit_latch_wait(&done), DT_ENOTFOUND);
+    assert_int_equal(kit_check(&kit, &whole), 0);
+
+    struct kit_fill fill = {.stop = KIT_STOP_ABORT, .stop_after = 550 * KIB};
+    kit_fill_start(&fill, &kit, &part);
+    assert_int_equal(kit_fill_wait(&fill), DT_ECANCELLED);
+    cache_close(&kit.cache); /* nobody has it in hand */
+    kit_open(&kit);
+    assert_int_equal(kit_state(&kit, &part.digest), CACHE_PARTIAL);
+    cache_remove_lost(kit.cache, &part.digest, kit_completion(&kit, &done));
+    assert_int_equal(kit_latch_wait(&done), 0);
+    KIT_UNTIL((see_files(), file_bytes) == kit_used(&kit) && file_bytes == whole.size);
+    kit_blob_free(&whole);
+    kit_blob_free(&part);
+    kit_fini(&kit);
+}
+
 /* Files the index does not know. */
 static void write_stray(unsigned seed)
 {
@@ -307,6 +335,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cache__is_right_after_being_killed_at_any_moment),
         cmocka_unit_test(sweep__takes_record_and_file_of_what_was_renamed_too_early),
+        cmocka_unit_test(sweep__leaves_what_was_completed_since_it_looked),
         cmocka_unit_test(sweep__that_was_stopped_is_done_again_at_the_next_start),
         cmocka_unit_test(cache__is_right_after_a_power_cut),
     };
